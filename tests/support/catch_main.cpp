@@ -1,0 +1,4 @@
+#if CHORALE_CATCH_MAJOR < 3
+#define CATCH_CONFIG_MAIN
+#include <catch2/catch.hpp>
+#endif
