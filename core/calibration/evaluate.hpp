@@ -12,8 +12,8 @@ namespace chorale {
 /// All metrics of one set, as the object `datasets.<name>` of metrics.json (see README.md of this folder for every key
 /// and its definition). Everything is computed in float64 from the log-probabilities, members in order, so equal
 /// predictions give equal bits. `validation` (may be null): the set temperatures are fitted on; without it, or with
-/// config.temperature off, the temperature-scaled rows are left out. Rows with label -1 count for uncertainty only; with
-/// no labelled row there are no accuracy, NLL, ... keys. `seed` drives the bootstrap alone.
+/// config.temperature off, the temperature-scaled rows are left out. Rows with label -1 count for uncertainty only;
+/// with no labelled row there are no accuracy, NLL, ... keys. `seed` drives the bootstrap alone.
 [[nodiscard]] nlohmann::json evaluate_predictions(const Predictions& predictions, const Predictions* validation,
                                                   const EvaluationConfig& config, std::uint64_t seed);
 

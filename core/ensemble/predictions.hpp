@@ -28,9 +28,9 @@ struct Predictions {
 struct TokenPredictions {
   std::string name;
   std::size_t members = 0;
-  std::vector<float> log_likelihoods;          // [members, tokens]
-  std::vector<std::size_t> example_offsets;    // [examples + 1] into the token axis
-  std::vector<std::string> example_ids;        // [examples]
+  std::vector<float> log_likelihoods;        // [members, tokens]
+  std::vector<std::size_t> example_offsets;  // [examples + 1] into the token axis
+  std::vector<std::string> example_ids;      // [examples]
 
   [[nodiscard]] std::size_t tokens() const { return members == 0 ? 0 : log_likelihoods.size() / members; }
 };
