@@ -32,6 +32,9 @@ class BaseFiles {
   [[nodiscard]] virtual std::vector<std::int64_t> shape(std::string_view name) const = 0;
   /// Decodes to float32. out.size() must equal the product of shape(name).
   virtual void read(std::string_view name, std::span<float> out) const = 0;
+  /// Rows [first, first + count) of the tensor read() gives (elements of a vector count as rows). Like read(), safe to
+  /// call from several threads at once, so that large tensors can be decoded in parallel.
+  virtual void read_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<float> out) const = 0;
   /// Lets the kernel drop the mapped pages read so far (they come back from the file when needed).
   virtual void release_pages() const = 0;
   /// SHA-256 (hex) over the tensors' file bytes in order of their names in the file.
