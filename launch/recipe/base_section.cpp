@@ -1,0 +1,37 @@
+#include "launch/recipe/sections.hpp"
+
+namespace chorale::recipe {
+namespace {
+
+constexpr Names<BaseDtype, 2> kDtypes = {{{"float32", BaseDtype::float32}, {"bfloat16", BaseDtype::bfloat16}}};
+constexpr Names<std::string_view, 3> kDevices = {{{"auto", "auto"}, {"cpu", "cpu"}, {"cuda", "cuda"}}};
+
+}  // namespace
+
+const Section& base_table() {
+  static const Section table = {
+      "base",
+      {{"path", "text", "required", "the frozen language model: a Hugging Face directory or a .gguf file"},
+       {"dtype", "float32, bfloat16", "float32", "what the frozen weights are held in; the residual stream is float32"},
+       {"device", "auto, cpu, cuda", "auto", "where to compute; auto: a GPU when there is one"}}};
+  return table;
+}
+
+void read_base(Reader reader, BaseConfig& base) {
+  reader.require("path", "give the model, e.g. path: models/SmolLM2-135M-Instruct");
+  reader.line("path", base.path);
+  reader.choice("dtype", base.dtype, kDtypes);
+  std::string_view device = "auto";
+  reader.choice("device", device, kDevices);
+  base.device = device;
+}
+
+void write_base(Writer& writer, const BaseConfig& base) {
+  writer.begin("base");
+  writer.text("path", base.path);
+  writer.word("dtype", name_of(kDtypes, base.dtype));
+  writer.word("device", base.device);
+  writer.end();
+}
+
+}  // namespace chorale::recipe

@@ -1,0 +1,63 @@
+#include "launch/recipe/sections.hpp"
+
+namespace chorale::recipe {
+namespace {
+
+constexpr std::int64_t kMost = 1'000'000'000;
+constexpr Names<std::string_view, 3> kBackends = {{{"auto", "auto"}, {"mpi", "mpi"}, {"nccl", "nccl"}}};
+
+const Section kCheckpoint = {"checkpoint",
+                             {{"every_steps", "integer >= 1", "100", "optimiser steps between checkpoints"},
+                              {"keep", "integer >= 1", "2", "how many checkpoints are kept"}}};
+const Section kOutput = {"output", {{"directory", "text", "runs/ and the recipe's name", "the run directory"}}};
+const Section kDistributed = {
+    "distributed",
+    {{"backend", "auto, mpi, nccl", "auto", "how ranks talk to each other"},
+     {"groups", "auto, integer >= 1", "auto", "groups of ranks that share members"},
+     {"watchdog_seconds", "integer >= 1", "600", "a rank that waits longer than this for others ends the run"},
+     {"deterministic", "true, false", "false", "the same bits on every run, at some cost in speed"}}};
+
+}  // namespace
+
+std::vector<const Section*> running_tables() {
+  return {&kCheckpoint, &kOutput, &kDistributed};
+}
+
+void read_running(Reader& recipe, Recipe& result) {
+  if (auto reader = recipe.section("checkpoint", kCheckpoint)) {
+    reader->integer("every_steps", result.checkpoint.every_steps, 1, kMost);
+    reader->integer("keep", result.checkpoint.keep, 1, kMost);
+  }
+  result.output_directory = "runs/" + result.name;
+  if (auto reader = recipe.section("output", kOutput)) reader->line("directory", result.output_directory);
+  if (auto reader = recipe.section("distributed", kDistributed)) {
+    std::string_view backend = "auto";
+    reader->choice("backend", backend, kBackends);
+    result.distributed.backend = backend;
+    reader->integer_or("auto", "groups", result.distributed.groups, 1, kMost);
+    reader->integer("watchdog_seconds", result.distributed.watchdog_seconds, 1, kMost);
+    reader->boolean("deterministic", result.distributed.deterministic);
+  }
+}
+
+void write_running(Writer& writer, const Recipe& recipe) {
+  writer.begin("checkpoint");
+  writer.integer("every_steps", recipe.checkpoint.every_steps);
+  writer.integer("keep", recipe.checkpoint.keep);
+  writer.end();
+  writer.begin("output");
+  writer.text("directory", recipe.output_directory);
+  writer.end();
+  writer.begin("distributed");
+  writer.word("backend", recipe.distributed.backend);
+  if (recipe.distributed.groups > 0) {
+    writer.integer("groups", recipe.distributed.groups);
+  } else {
+    writer.word("groups", "auto");
+  }
+  writer.integer("watchdog_seconds", recipe.distributed.watchdog_seconds);
+  writer.boolean("deterministic", recipe.distributed.deterministic);
+  writer.end();
+}
+
+}  // namespace chorale::recipe
