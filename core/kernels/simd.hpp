@@ -1,0 +1,44 @@
+// Vectorisation helpers for CPU kernels: one source, compiled for several instruction sets and chosen at load time.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+// Functions marked so are compiled three times and picked by the dynamic loader for the CPU at hand. Sanitizers run
+// before the loader's choice is made, and clang does not know the names, so both take the baseline only.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define CHORALE_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CHORALE_SIMD
+#endif
+// What a clone calls must be inlined into it, or it would be compiled for the baseline.
+#define CHORALE_INLINE inline __attribute__((always_inline))
+
+namespace chorale::simd {
+
+/// e^x in float32 without a call, so that loops over it vectorise. Range reduction to |r| <= ln2/2 and a degree-7 Taylor
+/// polynomial: relative error below 2e-7. Arguments outside [-87, 88] are clamped there.
+CHORALE_INLINE float exponential(float x) {
+  const float clamped = x < -87.0F ? -87.0F : (x > 88.0F ? 88.0F : x);
+  // Adding and subtracting 1.5*2^23 rounds to the nearest integer; the compiler keeps the order without -ffast-math.
+  const float shifted = clamped * 1.44269504088896341F + 12582912.0F;
+  const float count = shifted - 12582912.0F;
+  const float r = (clamped - count * 0.693359375F) - count * -2.12194440e-4F;
+  float p = 1.9841270e-4F;
+  p = p * r + 1.3888889e-3F;
+  p = p * r + 8.3333333e-3F;
+  p = p * r + 4.1666667e-2F;
+  p = p * r + 1.6666667e-1F;
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  const auto exponent = static_cast<std::int32_t>(count);
+  return p * std::bit_cast<float>((exponent + 127) << 23);
+}
+
+/// float64 twin, for gradient checks: exactness matters there, speed does not.
+CHORALE_INLINE double exponential(double x) { return std::exp(x); }
+
+}  // namespace chorale::simd

@@ -1,0 +1,75 @@
+// The frozen decoder of the Llama family: embedding, layers, final norm, output head.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "core/kernels/frozen_linear.hpp"
+#include "core/model/linear_hook.hpp"
+#include "core/model/packed_batch.hpp"
+#include "core/weights/base_files.hpp"
+#include "core/weights/model_config.hpp"
+
+namespace chorale {
+
+struct DecoderOptions {
+  at::ScalarType dtype = at::kFloat;  // of weights and products: float32, bfloat16, or float64 for gradient checks
+  at::Device device = at::kCPU;
+};
+
+/// Holds the frozen weights and knows no adapter. The residual stream is float32 (float64 with dtype float64), whatever
+/// the products are computed in.
+class Decoder {
+ public:
+  /// Decodes every tensor once. Throws InputError through BaseFiles.
+  Decoder(const BaseFiles& files, const DecoderOptions& options);
+
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] at::ScalarType dtype() const { return options_.dtype; }
+  [[nodiscard]] at::ScalarType residual_dtype() const {
+    return options_.dtype == at::kDouble ? at::kDouble : at::kFloat;
+  }
+  [[nodiscard]] at::Device device() const { return options_.device; }
+
+  [[nodiscard]] PreparedBatch prepare(const PackedBatch& batch) const;
+
+  /// Embeddings of tokens (each below the vocabulary: asserted): [tokens, hidden], the start of the residual stream.
+  [[nodiscard]] at::Tensor embed(const std::vector<std::int32_t>& tokens) const;
+
+  /// Runs layers [begin, end) on x [rows, hidden]. When `end` is the last layer, that layer computes queries, output
+  /// projection and feed-forward for the output rows only and the result is [outputs, hidden], else [rows, hidden].
+  /// `hook` may be null: the base alone. Differentiable in x and in what the hook adds.
+  [[nodiscard]] at::Tensor run_layers(at::Tensor x, const PreparedBatch& batch, std::int64_t begin, std::int64_t end,
+                                      const LinearHook* hook) const;
+
+  /// Final norm, in the products' type: the head's input.
+  [[nodiscard]] at::Tensor final_norm(const at::Tensor& x) const;
+
+  /// Output embedding [vocabulary, hidden].
+  [[nodiscard]] const at::Tensor& head() const { return head_; }
+
+ private:
+  struct Layer {
+    at::Tensor attention_norm, feed_forward_norm;  // [hidden], residual type
+    FrozenLinear qkv, q, kv;                       // q and kv in the last layer, qkv in all others
+    FrozenLinear o, gate_up, down;
+  };
+
+  [[nodiscard]] at::Tensor run_layer(const at::Tensor& x, const PreparedBatch& batch, std::int64_t index,
+                                     const LinearHook* hook) const;
+  [[nodiscard]] at::Tensor read(const BaseFiles& files, const std::vector<std::string>& names,
+                                at::ScalarType type) const;
+  [[nodiscard]] FrozenLinear read_linear(const BaseFiles& files, std::int64_t layer, LinearGroup group) const;
+
+  ModelConfig config_;
+  DecoderOptions options_;
+  std::vector<double> frequencies_;
+  at::Tensor embedding_;  // [vocabulary, hidden]
+  at::Tensor head_;       // the same tensor when tied
+  at::Tensor final_norm_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace chorale
