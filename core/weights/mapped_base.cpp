@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
+#include <map>
+#include <set>
 #include <utility>
 
 #include "core/base/errors.hpp"
@@ -24,10 +27,13 @@ struct Entry {
 class MappedBase : public BaseFiles {
  public:
   explicit MappedBase(BaseLayout layout) : layout_(std::move(layout)) {
+    std::set<const TensorView*> used;
     for (const ExpectedTensor& expected : expected_tensors(layout_.config)) {
       const TensorView& tensor = checked(expected);
       entries_.emplace(expected.name, Entry{&tensor, layout_.interleaved_rotary ? expected.rotary_heads : 0});
+      used.insert(&tensor);
     }
+    report_unused(used);
   }
 
   const ModelConfig& config() const override { return layout_.config; }
@@ -69,6 +75,7 @@ class MappedBase : public BaseFiles {
   }
 
   const TensorView& checked(const ExpectedTensor& expected) const;
+  void report_unused(const std::set<const TensorView*>& used) const;
   const Entry& entry(std::string_view name) const;
 
   BaseLayout layout_;
@@ -97,6 +104,25 @@ const TensorView& MappedBase::checked(const ExpectedTensor& expected) const {
                     path(), file_name, expected.name, storage_type_name(tensor->type)));
   }
   return *tensor;
+}
+
+void MappedBase::report_unused(const std::set<const TensorView*>& used) const {
+  for (const TensorView& tensor : layout_.source->tensors()) {
+    // Old checkpoints store the rotary frequencies, which follow from the configuration; tied ones may repeat the head.
+    const bool redundant =
+        tensor.name.ends_with("rotary_emb.inv_freq") || (layout_.config.tied_head && tensor.name == "lm_head.weight");
+    if (redundant || used.contains(&tensor)) {
+      continue;
+    }
+    if (layout_.refuse_unused) {
+      throw InputError(
+          fmt::format("{}: the tensor '{}' has no place in a decoder of the family '{}', so that results "
+                      "without it would be wrong. Choose a plain Llama-family model.",
+                      path(), printable(tensor.name), layout_.config.family));
+    }
+    spdlog::warn("{}: the tensor '{}' is not part of the model that config.json describes and is ignored.", path(),
+                 printable(tensor.name));
+  }
 }
 
 const Entry& MappedBase::entry(std::string_view name) const {

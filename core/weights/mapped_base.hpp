@@ -20,6 +20,8 @@ struct BaseLayout {
   std::function<std::string(std::string_view)> file_name;
   /// q and k rows are in pair order (rotary pairs are rows 2i and 2i+1 of a head) and are put into half-split order.
   bool interleaved_rotary = false;
+  /// What to do about tensors the configuration has no use for: refuse the file, or warn and go on.
+  bool refuse_unused = false;
 };
 
 /// Checks that every tensor the configuration asks for is there with the right shape; InputError naming the tensor, the

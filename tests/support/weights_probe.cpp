@@ -6,14 +6,17 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "core/base/errors.hpp"
 #include "core/weights/base_files.hpp"
+#include "core/weights/describe.hpp"
 #include "core/weights/expected_tensors.hpp"
 #include "core/weights/gguf.hpp"
+#include "core/weights/safetensors_directory.hpp"
 
 namespace {
 
@@ -34,6 +37,7 @@ void write_source(const TensorSource& source) {
 
 void write_base(const std::string& path) {
   const auto base = open_base(path);
+  fmt::print("{}\n", to_json(base->config()).dump());
   for (const ExpectedTensor& tensor : expected_tensors(base->config())) {
     std::size_t elements = 1;
     for (const std::int64_t size : base->shape(tensor.name)) {
@@ -56,10 +60,16 @@ int main(int count, char** arguments) {
   const std::string command = arguments[1];
   const std::string path = arguments[2];
   try {
-    if (command == "tensors") {
+    if (command == "tensors" && std::filesystem::is_directory(path)) {
+      write_source(SafetensorsDirectory(path));
+    } else if (command == "tensors" && path.ends_with(".safetensors")) {
+      write_source(SafetensorsFile(path));
+    } else if (command == "tensors") {
       write_source(GgufFile(path));
     } else if (command == "base") {
       write_base(path);
+    } else if (command == "describe") {
+      fmt::print("{}\n", describe_weights(path).dump());
     }
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
