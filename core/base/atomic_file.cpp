@@ -73,7 +73,7 @@ int write_whole(Descriptor& file, std::string_view content) {
 }
 
 int sync_path(const std::string& path, int flags) {
-  Descriptor file(::open(path.c_str(), flags | O_CLOEXEC));  // NOLINT(cppcoreguidelines-pro-type-vararg)
+  Descriptor file(::open(path.c_str(), flags | O_CLOEXEC));
   if (file.get() < 0) {
     return errno;
   }
