@@ -18,7 +18,7 @@ Handle access_properties(const Place& place) {
   Handle properties = own(H5Pcreate(H5P_FILE_ACCESS), place, "open");
   // Formats between 1.8 and 1.10: checksummed metadata, and readable by every library in use.
   check(H5Pset_libver_bounds(properties.get(), H5F_LIBVER_V18, H5F_LIBVER_V110), place, "open");
-  constexpr std::size_t kGrowth = std::size_t{1} << 20U;
+  constexpr std::size_t kGrowth = 4096;  // the file is padded up to a multiple of it
   check(H5Pset_fapl_core(properties.get(), kGrowth, false), place, "open");  // in memory, no file behind it
   return properties;
 }
@@ -75,9 +75,9 @@ void File::commit() {
   check(H5Fflush(handle_.get(), H5F_SCOPE_GLOBAL), place_, "finish");
   // The in-memory driver's buffer itself: H5Fget_file_image would copy it and, in 1.10, spoil the checksum of the first
   // block by clearing a flag there.
-  haddr_t size = 0;        // end of what the file uses; the buffer is rounded up beyond it
+  hsize_t size = 0;
   void* buffer = nullptr;  // where the driver keeps the address of its buffer
-  check(H5Fget_eoa(handle_.get(), &size), place_, "finish");
+  check(H5Fget_filesize(handle_.get(), &size), place_, "finish");
   check(H5Fget_vfd_handle(handle_.get(), H5P_DEFAULT, &buffer), place_, "finish");
   write_file_atomically(place_.file, {*static_cast<const char**>(buffer), size});
   handle_ = Handle();
