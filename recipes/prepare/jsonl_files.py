@@ -1,5 +1,6 @@
 """What the preparation scripts share: reading with file:line in every complaint, writing JSON lines by rename."""
 
+import contextlib
 import json
 import os
 import sys
@@ -36,7 +37,8 @@ def write_jsonl(path, records):
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise BadInput(f"{path}: cannot be written ({error.strerror}); check --output and the free space") from None
     say(f"{path}: {len(records)} records")
 
