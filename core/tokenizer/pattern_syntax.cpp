@@ -78,8 +78,11 @@ class Translation {
       replace(6, fmt::format("\\x{{{}}}", digits));
     } else if (is_letter_or_digit(letter) && same_escapes.find(letter) == std::string_view::npos) {
       refuse(fmt::format("\\{}", letter));
+    } else if ((letter == 'p' || letter == 'P' || letter == 'x') && pattern_.substr(at_ + 2, 1) == "{") {
+      const std::size_t end = pattern_.find('}', at_);
+      copy(end == std::string_view::npos ? pattern_.size() - at_ : end + 1 - at_);
     } else {
-      copy(2);
+      copy(std::min<std::size_t>(2, pattern_.size() - at_));
     }
     class_start_ = false;
   }
