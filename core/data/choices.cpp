@@ -134,11 +134,11 @@ std::optional<Answer> find_answer(const Record& record, const std::string& path,
                                   const std::vector<std::string>& choices) {
   const auto found = record.fields.find(field);
   if (found == record.fields.end() || found->is_null()) return std::nullopt;
-  if (found->is_number_unsigned()) {  // a JSON integer from 0 up
-    const auto index = found->get<std::uint64_t>();
-    return index < choices.size() ? std::optional(Answer{static_cast<std::int32_t>(index)}) : std::nullopt;
+  if (found->is_number_integer()) {
+    const bool negative = !found->is_number_unsigned() && found->get<std::int64_t>() < 0;
+    const bool valid = !negative && found->get<std::uint64_t>() < choices.size();
+    return valid ? std::optional(Answer{found->get<std::int32_t>()}) : std::nullopt;
   }
-  if (found->is_number_integer()) return std::nullopt;
   if (!found->is_string()) {
     throw InputError(
         fmt::format("{}: the answer in '{}' is of type {}. Write an index from 0, a letter or the option's "
