@@ -1,0 +1,20 @@
+// The result of a run as a person reads it on a terminal. Both functions take what metrics.json holds.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace chorale {
+
+/// The rows that matter (members' mean, single + temperature, ensemble, ensemble + temperature) by accuracy, NLL, Brier
+/// and ECE with the change against the members' mean in per cent and 95 % intervals below, then temperatures,
+/// uncertainty and disagreement. `dataset` is the object `datasets.<name>`. Rows and lines whose numbers are missing
+/// (no validation set, one model, no labels, no bootstrap) are left out. At most 100 columns.
+[[nodiscard]] std::string result_table(const nlohmann::json& dataset, bool colour);
+
+/// Uncertainty of `test` and of every set with `detection`, and how well each score tells that set from `test` (AUROC
+/// of the ensemble, of the members' mean in brackets). `datasets` is the object `datasets`. Empty when no set has
+/// `detection`. At most 100 columns.
+[[nodiscard]] std::string shifted_table(const nlohmann::json& datasets);
+
+}  // namespace chorale
