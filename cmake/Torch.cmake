@@ -21,8 +21,10 @@ if(NOT CHORALE_TORCH_VERSION MATCHES "^2\\.11\\.")
 endif()
 
 add_library(chorale_torch_headers INTERFACE)
-target_include_directories(chorale_torch_headers SYSTEM INTERFACE
-  ${CHORALE_TORCH_ROOT}/include ${CHORALE_TORCH_ROOT}/include/torch/csrc/api/include)
+# Searched last: the wheel carries a newer fmt beside its own headers, which must not win over the one we link.
+target_compile_options(chorale_torch_headers INTERFACE
+  "SHELL:-idirafter ${CHORALE_TORCH_ROOT}/include"
+  "SHELL:-idirafter ${CHORALE_TORCH_ROOT}/include/torch/csrc/api/include")
 target_compile_definitions(chorale_torch_headers INTERFACE AT_PER_OPERATOR_HEADERS)
 
 add_library(chorale_torch INTERFACE)

@@ -9,6 +9,7 @@
 
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
+#include "launch/recipe/files.hpp"
 #include "launch/recipe/overrides.hpp"
 #include "launch/recipe/scalars.hpp"
 #include "launch/recipe/sections.hpp"
@@ -128,7 +129,9 @@ const std::vector<const Section*>& all_sections() {
 
 }  // namespace recipe
 
-Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
+namespace {
+
+Recipe load(const std::string& path, const std::vector<std::string>& overrides, bool with_files) {
   recipe::Mistakes mistakes;
   recipe::Node root = recipe::parse_yaml(recipe::read_text(path), printable(path, 300), nullptr, mistakes);
   if (root.kind == recipe::Node::Kind::null) {
@@ -137,8 +140,19 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
   }
   for (const std::string& text : overrides) recipe::apply_override(root, text, mistakes);
   Recipe result = recipe::read_recipe(root, mistakes);
+  if (with_files) recipe::check_files(root, mistakes);
   mistakes.throw_if_any();
   return result;
+}
+
+}  // namespace
+
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
+  return load(path, overrides, false);
+}
+
+Recipe load_recipe_and_check_files(const std::string& path, const std::vector<std::string>& overrides) {
+  return load(path, overrides, true);
 }
 
 std::string resolved_yaml(const Recipe& recipe) {

@@ -1,7 +1,6 @@
 #include "launch/recipe/yaml_tree.hpp"
 
 #include <fmt/format.h>
-#include <utf8proc.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
@@ -11,6 +10,8 @@
 #include <sstream>
 #include <unordered_set>
 #include <utility>
+
+#include "core/base/utf8.hpp"
 
 namespace chorale::recipe {
 namespace {
@@ -142,15 +143,13 @@ class TreeBuilder : public YAML::EventHandler {
 
 // What yaml-cpp would pass over or stumble on: byte 4 ends its stream, other controls have no place in YAML at all.
 std::optional<std::pair<std::size_t, std::string>> bad_byte(std::string_view text) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    utf8proc_int32_t code = -1;
-    const utf8proc_ssize_t length = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data() + at),
-                                                     static_cast<utf8proc_ssize_t>(text.size() - at), &code);
-    if (length <= 0) return std::pair(at, std::string("the text is not UTF-8; save the file as UTF-8"));
-    const bool control = (code < 0x20 && code != '\n' && code != '\t' && code != '\r') || code == 0x7f;
-    if (control) return std::pair(at, fmt::format("control character 0x{:02x}; remove it", code));
-    at += static_cast<std::size_t>(length);
+  if (const auto offset = first_invalid_utf8(text)) {
+    return std::pair(*offset, std::string("the text is not UTF-8; save the file as UTF-8"));
+  }
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const bool control = (byte < 0x20 && byte != '\n' && byte != '\t' && byte != '\r') || byte == 0x7f;
+    if (control) return std::pair(at, fmt::format("control character 0x{:02x}; remove it", byte));
   }
   return std::nullopt;
 }

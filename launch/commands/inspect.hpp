@@ -1,0 +1,10 @@
+// chorale inspect: what a model, tokenizer, data or predictions file holds.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace chorale {
+
+void add_inspect_command(CLI::App& app);
+
+}  // namespace chorale

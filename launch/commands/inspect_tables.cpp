@@ -1,0 +1,134 @@
+#include "launch/commands/inspect_tables.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "core/base/printable.hpp"
+
+namespace chorale {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::size_t kWidth = 100;
+
+std::string plain(const ordered_json& value) {
+  return value.is_string() ? printable(value.get<std::string>(), kWidth) : value.dump();
+}
+
+std::string row(std::string_view name, std::string_view value) {
+  return fmt::format("{:<14} {}\n", name, value);
+}
+
+std::string byte_words(double bytes) {
+  if (bytes < 1024) return fmt::format("{:.0f} bytes", bytes);
+  for (const char* unit : {"KiB", "MiB", "GiB"}) {
+    bytes /= 1024;
+    if (bytes < 1024) return fmt::format("{:.1f} {}", bytes, unit);
+  }
+  return fmt::format("{:.1f} TiB", bytes / 1024);
+}
+
+// "model.layers.12.mlp" -> "model.layers.*.mlp": the layers of a model are alike and belong on one line.
+std::string layer_pattern(const std::string& name) {
+  std::string pattern;
+  for (std::size_t i = 0; i < name.size();) {
+    std::size_t end = i;
+    while (end < name.size() && std::isdigit(static_cast<unsigned char>(name[end])) != 0) ++end;
+    const bool whole_part = end > i && i > 0 && name[i - 1] == '.' && end < name.size() && name[end] == '.';
+    if (whole_part) pattern += '*';
+    if (end == i) ++end;
+    if (!whole_part) pattern += name.substr(i, end - i);
+    i = end;
+  }
+  return pattern;
+}
+
+std::string weights_table(const ordered_json& weights) {
+  std::string text = row("parameters", plain(weights.at("parameters")));
+  text += row("size", byte_words(weights.at("bytes").get<double>()));
+  if (weights.contains("problem")) text += row("not usable", plain(weights.at("problem")));
+  if (weights.contains("tokenizer")) text += row("tokenizer", weights.at("tokenizer").get<std::string>());
+  if (weights.contains("config") && weights.at("config").is_object()) {
+    text += "\nconfiguration\n";
+    for (const auto& [key, value] : weights.at("config").items())
+      text += fmt::format("  {:<24} {}\n", key, plain(value));
+  }
+  struct Group {
+    std::string label;
+    std::size_t count;
+  };
+  std::vector<Group> groups;
+  std::map<std::string, std::size_t> places;
+  for (const ordered_json& tensor : weights.at("tensors")) {
+    const std::string label = fmt::format("{:<52} {:<10} {}", layer_pattern(tensor.at("name").get<std::string>()),
+                                          tensor.at("type").get<std::string>(), tensor.at("shape").dump());
+    const auto [place, is_new] = places.emplace(label, groups.size());
+    if (is_new) groups.push_back({label, 0});
+    ++groups[place->second].count;
+  }
+  text += fmt::format("\n{} tensors\n", weights.at("tensors").size());
+  for (const Group& group : groups) text += fmt::format("  {:>4} x {}\n", group.count, group.label);
+  if (weights.contains("metadata") && !weights.at("metadata").empty()) {
+    text += "\nmetadata\n";
+    for (const auto& [key, value] : weights.at("metadata").items()) {
+      text += fmt::format("  {:<40} {}\n", printable(key, 60), printable(plain(value), 56));
+    }
+  }
+  return text;
+}
+
+std::string data_table(const ordered_json& data) {
+  std::string text = row("format", plain(data.at("format"))) + row("records", plain(data.at("records")));
+  for (const auto& [name, field] : data.at("fields").items()) {
+    std::vector<std::string> types;
+    for (const auto& [type, count] : field.at("types").items())
+      types.push_back(fmt::format("{} {}", count.dump(), type));
+    text += fmt::format("\n{}\n  in {} records: {}\n", printable(name, 60), field.at("present").dump(),
+                        fmt::join(types, ", "));
+    if (field.contains("length")) {
+      const ordered_json& length = field.at("length");
+      text += fmt::format("  length {} to {}, mean {:.1f}\n", length.at("min").dump(), length.at("max").dump(),
+                          length.at("mean").get<double>());
+    }
+    if (field.contains("values")) {
+      std::vector<std::string> values;
+      for (const auto& [value, count] : field.at("values").items()) {
+        values.push_back(fmt::format("{} ({})", printable(value, 30), count.dump()));
+      }
+      text += fmt::format("  values {}\n", fmt::join(values, ", "));
+    } else if (field.contains("examples")) {
+      for (const ordered_json& example : field.at("examples")) text += fmt::format("  e.g. {}\n", plain(example));
+    }
+  }
+  return text;
+}
+
+std::string predictions_table(const ordered_json& predictions) {
+  std::string text =
+      fmt::format("\n{:<32} {:>8} {:>9} {:>8} {:>9}\n", "set", "members", "examples", "choices", "labelled");
+  for (const ordered_json& set : predictions.at("sets")) {
+    text += fmt::format("{:<32} {:>8} {:>9} {:>8} {:>9}\n", plain(set.at("name")), set.at("members").dump(),
+                        set.at("examples").dump(), set.at("choices").dump(), set.at("labelled").dump());
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string inspect_table(const ordered_json& description) {
+  const std::string kind = description.at("kind").get<std::string>();
+  std::string text = row("path", plain(description.at("path"))) + row("kind", kind);
+  if (kind == "tokenizer") return text + row("tokenizer", description.at("description").get<std::string>());
+  if (kind == "data") return text + data_table(description);
+  if (kind == "predictions") return text + predictions_table(description);
+  return text + weights_table(description);
+}
+
+}  // namespace chorale

@@ -1,0 +1,76 @@
+#include "launch/progress/progress.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace chorale {
+namespace {
+
+constexpr double kBarSeconds = 0.1;    // at most ten times a second
+constexpr double kLineSeconds = 10.0;  // a file should not fill up
+
+}  // namespace
+
+ProgressMode progress_mode(bool wanted) {
+  if (!wanted) return ProgressMode::off;
+  return standard_error_is_terminal() ? ProgressMode::bar : ProgressMode::lines;
+}
+
+Progress::Progress(ProgressMode mode, StatusLine& line, Clock clock)
+    : mode_(mode), line_(line), clock_(std::move(clock)) {}
+
+Progress::~Progress() {
+  if (running_ && mode_ == ProgressMode::bar) line_.clear();
+}
+
+double Progress::steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void Progress::start(const std::string& phase, std::int64_t total, const std::string& unit) {
+  state_ = ProgressState{};
+  state_.phase = phase;
+  state_.unit = unit;
+  state_.total = total;
+  running_ = true;
+  started_ = clock_();
+  // The bar stands there at once; the first line waits, because many phases are over before it is due.
+  next_draw_ = mode_ == ProgressMode::bar ? started_ : started_ + kLineSeconds;
+  if (mode_ == ProgressMode::bar) draw();
+}
+
+void Progress::update(std::int64_t done, std::optional<double> loss, std::optional<std::int64_t> tokens) {
+  if (!running_) return;
+  const double now = clock_();
+  state_.done = done;
+  state_.elapsed_seconds = now - started_;
+  if (loss) state_.loss = loss;
+  if (tokens && state_.elapsed_seconds > 0) {
+    state_.tokens_per_second = static_cast<double>(*tokens) / state_.elapsed_seconds;
+  }
+  if (now >= next_draw_) draw();
+}
+
+void Progress::draw() {
+  const double now = clock_();
+  if (mode_ == ProgressMode::bar) {
+    // One column stays free: a character in the last one makes some terminals wrap.
+    line_.show(format_bar(state_, std::max(1, terminal_width() - 1)));
+    next_draw_ = now + kBarSeconds;
+  } else if (mode_ == ProgressMode::lines) {
+    line_.print(format_line(state_));
+    next_draw_ = now + kLineSeconds;
+  }
+}
+
+void Progress::finish() {
+  if (!running_) return;
+  running_ = false;
+  state_.elapsed_seconds = clock_() - started_;
+  if (mode_ == ProgressMode::off) return;
+  line_.clear();
+  line_.print(format_summary(state_));
+}
+
+}  // namespace chorale

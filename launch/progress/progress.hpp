@@ -1,0 +1,51 @@
+// Shows how far a run is: a redrawn bar on a terminal, a line now and then in a file, nothing when not wanted.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "launch/progress/format.hpp"
+#include "launch/progress/status_line.hpp"
+
+namespace chorale {
+
+enum class ProgressMode { off, bar, lines };
+
+/// What suits standard error: a bar on a terminal, lines elsewhere; off unless `wanted`.
+[[nodiscard]] ProgressMode progress_mode(bool wanted);
+
+/// One phase at a time: start, update as often as you like, finish. A phase that is left by an exception is cleared.
+class Progress {
+ public:
+  using Clock = std::function<double()>;  // seconds, never running backwards
+
+  explicit Progress(ProgressMode mode, StatusLine& line = standard_error_line(), Clock clock = steady_seconds);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// Begins a phase of `total` units (0: not known).
+  void start(const std::string& phase, std::int64_t total, const std::string& unit = "step");
+  /// `done` units of the phase are over, with the latest `loss`, if there is one, and the tokens since start().
+  void update(std::int64_t done, std::optional<double> loss = std::nullopt,
+              std::optional<std::int64_t> tokens = std::nullopt);
+  /// Ends the phase and leaves one line about it.
+  void finish();
+
+  [[nodiscard]] static double steady_seconds();
+
+ private:
+  void draw();
+
+  ProgressMode mode_;
+  StatusLine& line_;
+  Clock clock_;
+  ProgressState state_;
+  bool running_ = false;
+  double started_ = 0;
+  double next_draw_ = 0;
+};
+
+}  // namespace chorale

@@ -1,0 +1,39 @@
+// The one line at the bottom of the terminal that is redrawn in place, and text that scrolls above it.
+#pragma once
+
+#include <cstdio>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace chorale {
+
+/// Everything we write to standard error goes through here, so that a log message never lands inside a progress bar.
+/// Safe to call from several threads.
+class StatusLine {
+ public:
+  explicit StatusLine(std::FILE* stream) : stream_(stream) {}
+
+  /// Replaces the status line. `text` must be one line that fits the terminal.
+  void show(std::string_view text);
+  /// Removes the status line.
+  void clear();
+  /// Writes `text` (a newline is added) where it stays, and draws the status line again below it.
+  void print(std::string_view text);
+
+ private:
+  std::mutex mutex_;
+  std::FILE* stream_;
+  std::string shown_;
+};
+
+/// The status line of standard error.
+[[nodiscard]] StatusLine& standard_error_line();
+
+/// Whether standard error is a terminal that understands control sequences.
+[[nodiscard]] bool standard_error_is_terminal();
+
+/// Columns of the terminal behind standard error, 80 when unknown.
+[[nodiscard]] int terminal_width();
+
+}  // namespace chorale
