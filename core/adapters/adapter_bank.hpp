@@ -1,0 +1,62 @@
+// All adapters of this rank's members, stacked on a leading member axis in one flat buffer.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/adapters/adapter_config.hpp"
+#include "core/adapters/adapter_layout.hpp"
+#include "core/model/linear_hook.hpp"
+
+namespace chorale {
+
+/// Which members a bank holds and how they start.
+struct BankOptions {
+  std::vector<std::uint32_t> members;  // global numbers, ascending
+  std::uint64_t seed = 0;
+  bool vary_initialisation = true;  // false: every member starts as member 0
+  at::ScalarType dtype = at::kFloat;  // float32; float64 for gradient checks
+  at::Device device = at::kCPU;
+};
+
+/// Parameters and gradients of the members' adapters: two buffers [members, parameters], row m one member, whose
+/// columns AdapterLayout names. LoRA (arXiv 2106.09685): y = W x + scale * B A x, A drawn from U(-1/sqrt(in), 1/sqrt(in))
+/// (Kaiming uniform with a = sqrt(5), as PEFT starts it), B zero, so that at step 0 every member is the base.
+class AdapterBank {
+ public:
+  AdapterBank(const ModelConfig& model, const AdapterConfig& adapter, const BankOptions& options);
+
+  [[nodiscard]] const AdapterLayout& layout() const { return layout_; }
+  [[nodiscard]] const AdapterConfig& config() const { return config_; }
+  [[nodiscard]] const std::vector<std::uint32_t>& members() const { return options_.members; }
+  [[nodiscard]] std::int64_t member_count() const { return static_cast<std::int64_t>(options_.members.size()); }
+
+  /// [members, parameters]; the buffer itself, never reallocated.
+  [[nodiscard]] at::Tensor& parameters() { return parameters_; }
+  [[nodiscard]] const at::Tensor& parameters() const { return parameters_; }
+  /// [members, parameters]; the buffer itself, never reallocated.
+  [[nodiscard]] at::Tensor& gradients() { return gradients_; }
+
+  /// Views into the parameters: A [rank, in] and B [out, rank] of a member (by position in members()) at a site.
+  [[nodiscard]] at::Tensor a(std::int64_t member, const AdapterSite& site) const;
+  [[nodiscard]] at::Tensor b(std::int64_t member, const AdapterSite& site) const;
+
+  /// One pass through the adapters. `leaf` is parameters() or a differentiable stand-in of its shape; it is taken apart
+  /// by one split, whose backward is one concatenation. `training` switches dropout on, with `step` in its key.
+  [[nodiscard]] std::unique_ptr<LinearHook> hook(const at::Tensor& leaf, bool training, std::uint64_t step) const;
+
+  /// True for the columns of B factors: [parameters] bool, for decay that differs between A and B.
+  [[nodiscard]] at::Tensor b_columns() const;
+
+ private:
+  AdapterConfig config_;
+  AdapterLayout layout_;
+  BankOptions options_;
+  at::Tensor parameters_;
+  at::Tensor gradients_;
+};
+
+}  // namespace chorale

@@ -1,0 +1,42 @@
+#include "core/adapters/lora_hook.hpp"
+
+#include <ATen/ops/split_with_sizes.h>
+
+#include "core/kernels/adapted_linear.hpp"
+
+namespace chorale {
+
+LoraHook::LoraHook(const AdapterLayout& layout, const AdapterConfig& config, const at::Tensor& leaf, double dropout,
+                   DropoutKey key)
+    : layout_(layout), config_(config), dropout_(dropout), key_(std::move(key)) {
+  std::vector<std::int64_t> sizes;
+  for (const AdapterSlot& slot : layout.slots()) {
+    sizes.push_back(slot.a_rows * slot.in);
+    sizes.push_back(slot.b_rows * config.rank);
+  }
+  pieces_ = at::split_with_sizes(leaf, sizes, 1);
+}
+
+at::Tensor LoraHook::linear(std::int64_t layer, LinearGroup group, const FrozenLinear& frozen, const at::Tensor& x,
+                            const RowScope& scope) const {
+  const AdapterSlot* slot = layout_.find(layer, group);
+  if (slot == nullptr) return frozen.forward(x);
+  const auto index = static_cast<std::size_t>(slot - layout_.slots().data());
+  const std::int64_t members = pieces_[0].size(0);
+  auto term = c10::make_intrusive<LowRankTerm>();
+  term->frozen = frozen;
+  term->stream_offsets = scope.stream_offsets;
+  term->columns = slot->columns;
+  term->rank = config_.rank;
+  term->scale = adapter_scale(config_);
+  term->dropout = dropout_;
+  if (dropout_ > 0.0) {
+    term->dropout_key = key_;
+    term->row_keys = scope.row_keys;
+  }
+  const at::Tensor a = pieces_[2 * index].view({members, slot->a_rows, slot->in}).to(x.scalar_type());
+  const at::Tensor b = pieces_[2 * index + 1].view({members, slot->b_rows, config_.rank}).to(x.scalar_type());
+  return adapted_linear(x, a, b, term);
+}
+
+}  // namespace chorale

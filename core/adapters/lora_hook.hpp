@@ -1,0 +1,33 @@
+// LoRA at the decoder's linears, for one pass.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "core/adapters/adapter_config.hpp"
+#include "core/adapters/adapter_layout.hpp"
+#include "core/kernels/dropout.hpp"
+#include "core/model/linear_hook.hpp"
+
+namespace chorale {
+
+/// Adds scale * B A x of each member to the frozen products that carry adapters.
+class LoraHook : public LinearHook {
+ public:
+  /// leaf: [members, layout.parameters()]. dropout: the rate in force for this pass (0 when evaluating).
+  LoraHook(const AdapterLayout& layout, const AdapterConfig& config, const at::Tensor& leaf, double dropout,
+           DropoutKey key);
+
+  [[nodiscard]] at::Tensor linear(std::int64_t layer, LinearGroup group, const FrozenLinear& frozen,
+                                  const at::Tensor& x, const RowScope& scope) const override;
+
+ private:
+  const AdapterLayout& layout_;
+  const AdapterConfig& config_;
+  double dropout_;
+  DropoutKey key_;
+  std::vector<at::Tensor> pieces_;  // A and B of slot i at 2i and 2i+1, [members, size]
+};
+
+}  // namespace chorale

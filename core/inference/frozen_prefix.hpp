@@ -1,0 +1,64 @@
+// The layers below the lowest adapter: run once for all members, kept across epochs.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "core/inference/example_batcher.hpp"
+#include "core/model/decoder.hpp"
+
+namespace chorale {
+
+/// Hidden states of a set's examples at the input of layer `end_layer`.
+///
+/// They are always computed in the same chunks of consecutive examples, so a value is the same bits whether it was kept
+/// or is computed again: the budget changes time, never results. Chunks are kept in data-set order until the budget is
+/// spent; the others are computed when asked for, the last few remembered.
+class FrozenPrefix {
+ public:
+  static constexpr std::size_t kChunkExamples = 16;
+  static constexpr std::int64_t kChunkRows = 2048;
+
+  /// `batcher` and `decoder` must outlive this. budget_bytes: 0 keeps nothing.
+  FrozenPrefix(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t end_layer,
+               std::uint64_t budget_bytes);
+
+  /// Input of layer end_layer for every row of `batch`: [rows, hidden], residual type, without gradients.
+  [[nodiscard]] at::Tensor rows_of(const ExampleBatch& batch);
+
+  [[nodiscard]] std::int64_t end_layer() const { return end_layer_; }
+  /// Chunks that fit the budget, and all of them.
+  [[nodiscard]] std::size_t kept_chunks() const { return kept_chunks_; }
+  [[nodiscard]] std::size_t chunks() const { return chunk_begin_.size() - 1; }
+  /// Bytes the whole set takes.
+  [[nodiscard]] std::uint64_t total_bytes() const;
+  /// Bytes set aside for kept chunks.
+  [[nodiscard]] std::uint64_t kept_bytes() const;
+  /// Computes every chunk that is to be kept now instead of when first asked for.
+  void fill();
+
+ private:
+  struct Remembered {
+    std::size_t chunk = 0;
+    at::Tensor rows;
+  };
+  [[nodiscard]] at::Tensor compute(const std::vector<std::size_t>& examples) const;
+  [[nodiscard]] at::Tensor chunk_rows(std::size_t chunk);
+  [[nodiscard]] std::size_t chunk_of_row(std::int64_t row) const;
+  [[nodiscard]] std::int64_t chunk_first_row(std::size_t chunk) const;
+
+  const Decoder& decoder_;
+  const ExampleBatcher& batcher_;
+  std::int64_t end_layer_;
+  std::vector<std::size_t> chunk_begin_;  // [chunks + 1] examples
+  std::size_t kept_chunks_ = 0;
+  at::Tensor kept_;                 // [common rows + rows of the kept chunks, hidden]
+  std::vector<bool> filled_;        // [kept chunks]
+  bool common_filled_ = false;
+  std::deque<Remembered> recent_;
+};
+
+}  // namespace chorale

@@ -1,0 +1,25 @@
+// How much of a batch fits into memory at once.
+#pragma once
+
+#include <cstdint>
+
+#include "core/adapters/adapter_layout.hpp"
+#include "core/inference/example_batcher.hpp"
+#include "core/model/decoder.hpp"
+
+namespace chorale {
+
+/// Bytes one row (token) of one member keeps alive between the forward and the backward pass.
+[[nodiscard]] std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLayout& layout,
+                                                     std::uint64_t element_bytes);
+
+/// Physical memory of this machine in bytes (0 when unknown).
+[[nodiscard]] std::uint64_t physical_memory();
+
+/// Largest micro-batch (examples per member and pass) whose activations take at most a quarter of physical memory when
+/// all its examples are as long as the set's longest; at least 1, at most batch_size.
+[[nodiscard]] std::int64_t automatic_micro_batch(const Decoder& decoder, const AdapterLayout& layout,
+                                                 const ExampleBatcher& batcher, std::int64_t members,
+                                                 std::int64_t batch_size);
+
+}  // namespace chorale

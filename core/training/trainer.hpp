@@ -1,0 +1,87 @@
+// The training loop of one rank's members.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/adapters/adapter_bank.hpp"
+#include "core/calibration/evaluation_config.hpp"
+#include "core/data/task.hpp"
+#include "core/inference/example_batcher.hpp"
+#include "core/inference/frozen_prefix.hpp"
+#include "core/inference/predictor.hpp"
+#include "core/model/decoder.hpp"
+#include "core/parallel/communicator.hpp"
+#include "core/training/adamw.hpp"
+#include "core/training/data_order.hpp"
+#include "core/training/objective.hpp"
+#include "core/training/observer.hpp"
+#include "core/training/stopping.hpp"
+#include "core/training/training_config.hpp"
+
+namespace chorale {
+
+/// Everything a training run is made of. What is referred to must outlive the Trainer.
+struct TrainerInputs {
+  const Decoder* decoder = nullptr;
+  AdapterBank* bank = nullptr;
+  const ExampleBatcher* train = nullptr;       // every example labelled
+  const ExampleBatcher* validation = nullptr;  // or null
+  TrainingConfig training;
+  EvaluationConfig evaluation;
+  bool vary_data_order = true;
+  std::uint64_t seed = 0;
+  std::uint64_t prefix_budget = 0;  // bytes for the frozen prefix of the training and validation sets together
+  Communicator* group = nullptr;    // the ranks that share these members
+  TrainingObserver* observer = nullptr;
+};
+
+/// Trains the members of a bank side by side: one pass for all of them, then each by itself (norm, clipping, schedule,
+/// AdamW, stopping). Collective over the ranks of `group`: each takes its share of every member's batch, and the one
+/// thing exchanged per step is the flat gradient buffer (and the losses, for the log).
+class Trainer {
+ public:
+  /// Throws UsageError when a batch is smaller than the group.
+  explicit Trainer(const TrainerInputs& inputs);
+
+  [[nodiscard]] std::int64_t total_steps() const { return total_steps_; }
+  [[nodiscard]] std::int64_t steps_done() const { return step_; }
+  [[nodiscard]] const std::vector<MemberState>& states() const { return stopping_.states(); }
+
+  /// All remaining steps and validations; restores the best adapters at the end under early stopping. Throws
+  /// DivergedError when no member is left that is finite.
+  void run();
+  /// One optimiser step of all members that still train.
+  void step();
+
+  /// Gradients of the step `step` for the current parameters into the bank's gradient buffer, and the members' losses.
+  /// For tests: no update happens.
+  struct Gradients {
+    std::vector<double> loss;
+    std::vector<double> divergence;
+    std::int64_t tokens = 0;
+  };
+  Gradients compute_gradients(std::int64_t step);
+
+ private:
+  [[nodiscard]] std::vector<std::vector<std::size_t>> batches(std::int64_t step) const;
+  void accumulate(const std::vector<std::vector<std::size_t>>& examples, const std::vector<double>& normalisers,
+                  std::int64_t step, at::Tensor& losses, Gradients& result);
+  void update(const Gradients& gradients);
+  void validate();
+  [[nodiscard]] std::int64_t micro_batch_size() const;
+
+  TrainerInputs in_;
+  DataOrder order_;
+  std::int64_t total_steps_ = 0;
+  std::int64_t step_ = 0;
+  FrozenPrefix prefix_;
+  std::unique_ptr<Predictor> validation_;
+  std::unique_ptr<Objective> objective_;
+  AdamW optimiser_;
+  Stopping stopping_;
+};
+
+}  // namespace chorale
