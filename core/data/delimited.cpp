@@ -28,7 +28,7 @@ class RowReader {
     for (;;) {
       if (position_ >= text_.size() && !next_line()) return false;
       row.fields.clear();
-      row.line = reader_.line();
+      row.line = line();
       if (kind_ == Delimited::tsv) {
         tsv_row(row);
       } else {
@@ -81,7 +81,7 @@ class RowReader {
   }
 
   std::string quoted_field() {
-    const std::size_t opened = reader_.line();
+    const std::size_t opened = line();
     std::string field;
     ++position_;
     for (;;) {
@@ -106,23 +106,32 @@ class RowReader {
       ++position_;
     }
     if (text_[position_] != ',' && !ends_here()) {
-      throw InputError(fmt::format("{}: '{}' follows a closing quote. Double the quotes inside a quoted field (\"\")",
-                                   reader_.where(), printable(std::string_view(text_).substr(position_, 12))));
+      throw InputError(
+          fmt::format("{}:{}: '{}' follows a closing quote. Double the quotes inside a quoted field (\"\")",
+                      reader_.path(), line(), printable(std::string_view(text_).substr(position_, 12))));
     }
     return field;
   }
 
   [[nodiscard]] bool ends_here() const { return text_[position_] == '\n' || text_[position_] == '\r'; }
   void skip_line_end() {
-    if (text_[position_] == '\r') ++position_;
-    if (position_ < text_.size() && text_[position_] == '\n') ++position_;
+    const bool carriage_return = text_[position_] == '\r';
+    if (carriage_return) ++position_;
+    if (position_ < text_.size() && text_[position_] == '\n') {
+      ++position_;
+    } else if (carriage_return) {
+      ++lone_carriage_returns_;
+    }
   }
+  // Number of the current line where a lone carriage return outside quotes ends a line too.
+  [[nodiscard]] std::size_t line() const { return reader_.line() + lone_carriage_returns_; }
 
   LineReader reader_;
   Delimited kind_;
   std::string text_;
   std::size_t position_ = 0;
   bool crlf_ = false;
+  std::size_t lone_carriage_returns_ = 0;
 };
 
 std::vector<std::string> read_header(RowReader& rows, const std::string& path, Delimited kind) {

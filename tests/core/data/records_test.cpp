@@ -49,6 +49,15 @@ TEST_CASE("CSV follows RFC 4180", "[data]") {
   CHECK(file.records[2].fields == json({{"id", "3"}, {"text", ""}, {"note", "ende"}}));
   CHECK(file.records[0].line == 2);
   CHECK(file.records[1].line == 5);
+  CHECK(file.records[2].line == 6);
+}
+
+TEST_CASE("old line ends, a carriage return alone, give rows and line numbers too", "[data]") {
+  const RecordFile file = read("a.csv", "a,b\r1,2\r\r3,4\r");
+  REQUIRE(file.records.size() == 2);
+  CHECK(file.records[1].fields == json({{"a", "3"}, {"b", "4"}}));
+  CHECK(file.records[0].id == "2");
+  CHECK(file.records[1].id == "4");
 }
 
 TEST_CASE("TSV takes quotes and backslashes literally", "[data]") {
