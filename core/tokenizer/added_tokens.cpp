@@ -76,14 +76,11 @@ std::optional<LiteralSet::Found> LiteralSet::find(std::string_view text, std::si
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, Normalization normalization) : tokens_(std::move(tokens)) {
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
-    const AddedToken& token = tokens_[i];
+    AddedToken& token = tokens_[i];
+    token.written = normalize(token.text, token.normalized ? normalization : Normalization::none);
     by_id_.emplace(token.id, i);
     by_text_.emplace(token.text, i);
-    if (token.normalized) {
-      normalized_.add(normalize(token.text, normalization), i);
-    } else {
-      raw_.add(token.text, i);
-    }
+    (token.normalized ? normalized_ : raw_).add(token.written, i);
     if (token.single_word && !word_) {
       // Rust's \w, which the definition of single_word rests on: letters, marks, digits, connectors and the two
       // joiners.

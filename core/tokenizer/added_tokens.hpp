@@ -28,6 +28,8 @@ struct AddedToken {
   bool single_word = false;
   /// Looked for in the normalised text (and itself normalised first) instead of in the text as it came.
   bool normalized = false;
+  /// How decode writes it: `text`, normalised where `normalized` is set. Filled in by AddedTokens.
+  std::string written = {};
 };
 
 /// A stretch of the text: an added token, or text between them.

@@ -59,7 +59,7 @@ std::string ByteLevelTokenizer::decode(const std::vector<TokenId>& ids, bool ski
 
 const std::string* ByteLevelTokenizer::text_of(TokenId id) const {
   const AddedToken* added = parts_.added.by_id(id);
-  return added != nullptr ? &added->text : parts_.vocabulary->text(id);
+  return added != nullptr ? &added->written : parts_.vocabulary->text(id);
 }
 
 const std::string& ByteLevelTokenizer::require_text(TokenId id) const {

@@ -12,7 +12,9 @@ namespace chorale {
 
 namespace {
 
-constexpr std::string_view word_members = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+/// Oniguruma's \w. It counts six Latin-1 numbers (superscript 1 to 3, the quarters and the half) that Unicode leaves
+/// out.
+constexpr std::string_view word_members = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 /// Letters behind a backslash that mean the same in both dialects.
 constexpr std::string_view same_escapes = "dDpPnrtfaeAzZx";
 

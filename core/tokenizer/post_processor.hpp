@@ -14,11 +14,6 @@ struct SequenceTemplate {
   std::vector<TokenId> behind;
 
   [[nodiscard]] bool empty() const { return before.empty() && behind.empty(); }
-  /// Puts this template around what `inner` gives.
-  void wrap(const SequenceTemplate& inner) {
-    before.insert(before.end(), inner.before.begin(), inner.before.end());
-    behind.insert(behind.begin(), inner.behind.begin(), inner.behind.end());
-  }
 };
 
 }  // namespace chorale

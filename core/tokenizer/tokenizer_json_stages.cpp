@@ -179,9 +179,10 @@ SequenceTemplate read_post_processor(const JsonNode& root) {
   if (const auto processor = root.find("post_processor")) {
     for_each_stage(*processor, "processors", [&](const JsonNode& stage) {
       if (type_of(stage) == "TemplateProcessing") {
-        SequenceTemplate outer = read_template(stage);
-        outer.wrap(read);
-        read = std::move(outer);
+        if (!read.empty()) {
+          stage.fail("a second template is not read. Put all special tokens into one.");
+        }
+        read = read_template(stage);
       } else if (type_of(stage) != "ByteLevel") {  // ByteLevel trims offsets, which we do not keep
         refuse(stage, "ByteLevel, TemplateProcessing, a Sequence of these, or null");
       }
