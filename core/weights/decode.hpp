@@ -27,7 +27,7 @@ struct BlockLayout {
 /// time.
 void decode_rows(const TensorView& tensor, std::int64_t first, std::int64_t count, std::span<float> out);
 
-/// IEEE 754 half and bfloat16 bit patterns to float32, exactly (NaN payloads included).
+/// IEEE 754 half and bfloat16 bit patterns to float32, exactly; NaN stays NaN.
 [[nodiscard]] float float_from_half(std::uint16_t bits);
 [[nodiscard]] float float_from_bfloat16(std::uint16_t bits);
 
