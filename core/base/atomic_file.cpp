@@ -58,7 +58,7 @@ class Descriptor {
 };
 
 // 0, or the errno of the first step that failed.
-int write_whole(Descriptor& file, std::string_view content) {
+int write_whole(const Descriptor& file, std::string_view content) {
   while (!content.empty()) {
     const ssize_t written = ::write(file.get(), content.data(), content.size());
     if (written < 0) {
@@ -68,6 +68,15 @@ int write_whole(Descriptor& file, std::string_view content) {
       return errno;
     }
     content.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
+int write_and_close(Descriptor& file, std::initializer_list<std::string_view> pieces) {
+  for (const std::string_view piece : pieces) {
+    if (const int failure = write_whole(file, piece); failure != 0) {
+      return failure;
+    }
   }
   return file.close() == 0 ? 0 : errno;
 }
@@ -119,12 +128,16 @@ void commit_file(const std::string& unfinished, const std::string& path) {
 }
 
 void write_file_atomically(const std::string& path, std::string_view content) {
+  write_file_atomically(path, {content});
+}
+
+void write_file_atomically(const std::string& path, std::initializer_list<std::string_view> pieces) {
   const std::string unfinished = unfinished_path(path);
   Descriptor file(::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (file.get() < 0) {
     throw_storage_error("write", path, errno);
   }
-  if (const int failure = write_whole(file, content); failure != 0) {
+  if (const int failure = write_and_close(file, pieces); failure != 0) {
     ::unlink(unfinished.c_str());
     throw_storage_error("write", path, failure);
   }

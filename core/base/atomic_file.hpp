@@ -1,6 +1,7 @@
 // Files that are either complete or absent: written beside their final name, synced, then renamed over it.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,8 @@ void commit_file(const std::string& unfinished, const std::string& path);
 /// Writes `content` to `path` so that a reader, or a crash at any moment, sees the old file or the new one and nothing
 /// between. Throws StorageError naming the path, the cause and the remedy.
 void write_file_atomically(const std::string& path, std::string_view content);
+/// The same with content in several pieces, written back to back.
+void write_file_atomically(const std::string& path, std::initializer_list<std::string_view> pieces);
 
 /// Makes names created, renamed or removed in `directory` durable. Throws StorageError.
 void sync_directory(const std::string& directory);

@@ -175,12 +175,11 @@ std::string result_table(const json& dataset, bool colour) {
 
 std::string shifted_table(const json& datasets) {
   Table table;
-  table.add_row(
-      {"", "examples", "total", "aleatoric", "epistemic", "disagree", "AUROC entropy", "mutual inf.", "max prob."});
+  table.add_row({"", "examples", "total", "epistemic", "disagree", "AUROC entropy", "mutual inf.", "max prob."});
   bool any = false;
   const auto add = [&](const std::string& name, const json& dataset) {
     std::vector<std::string> cells = {shortened(name, 16), dataset.at("examples").dump()};
-    for (const char* part : {"total", "aleatoric", "epistemic"}) {
+    for (const char* part : {"total", "epistemic"}) {
       cells.push_back(shown(number(dataset, {"uncertainty", part})));
     }
     cells.push_back(fmt::format("{:.1f} %", 100.0 * number(dataset, {"disagreement"})));

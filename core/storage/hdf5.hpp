@@ -83,7 +83,7 @@ class Dataset : public Object {
 
 class Group : public Object {
  public:
-  [[nodiscard]] Group create_group(const std::string& name);
+  Group create_group(const std::string& name);
   /// Chunks of whole rows of about 512 KiB, each with a Fletcher-32 checksum. Asserts that shape and values agree.
   template <typename T>
   Dataset write(const std::string& name, std::span<const T> values, const std::vector<std::size_t>& shape);

@@ -26,12 +26,15 @@ std::vector<hsize_t> chunk_shape(const std::vector<std::size_t>& shape, std::siz
   return chunk;
 }
 
-Handle creation_properties(const std::vector<std::size_t>& shape, std::size_t element_bytes, const Place& place) {
+Handle creation_properties(const std::vector<std::size_t>& shape, std::size_t element_bytes, bool checksums,
+                           const Place& place) {
   Handle properties = own(H5Pcreate(H5P_DATASET_CREATE), place, "describe");
   if (!shape.empty()) {
     const std::vector<hsize_t> chunk = chunk_shape(shape, element_bytes);
     check(H5Pset_chunk(properties.get(), static_cast<int>(chunk.size()), chunk.data()), place, "divide");
-    check(H5Pset_fletcher32(properties.get()), place, "add checksums to");
+    if (checksums) {
+      check(H5Pset_fletcher32(properties.get()), place, "add checksums to");
+    }
   }
   check(H5Pset_obj_track_times(properties.get(), false), place, "describe");  // equal data, equal bytes
   return properties;
@@ -42,7 +45,10 @@ Handle create(const Handle& group, const std::string& name, hid_t type, const st
   const std::vector<hsize_t> extent(shape.begin(), shape.end());
   const Handle space =
       own(H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr), place, "describe");
-  const Handle properties = creation_properties(shape, element_bytes, place);
+  // The library cannot put checksums on variable-length text.
+  const bool checksums = check(H5Tdetect_class(type, H5T_STRING), place, "describe") == 0 ||
+                         check(H5Tis_variable_str(type), place, "describe") == 0;
+  const Handle properties = creation_properties(shape, element_bytes, checksums, place);
   return own(H5Dcreate2(group.get(), name.c_str(), type, space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
              place, "create");
 }

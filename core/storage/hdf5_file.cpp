@@ -4,11 +4,13 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 #include <system_error>
 
 #include "core/base/atomic_file.hpp"
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
+#include "core/storage/file_seal.hpp"
 #include "core/storage/hdf5_check.hpp"
 
 namespace chorale::hdf5 {
@@ -62,6 +64,7 @@ File File::open(const std::string& path) {
   if (!has_hdf5_signature(path)) {
     throw InputError(fmt::format("{}: is no HDF5 file. Check that it is the file you mean.", path));
   }
+  check_seal(path);
   Place place{path, "/", Access::read};
   Handle file = own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), place, "open");
   return {std::move(file), std::move(place), bytes};
@@ -79,7 +82,8 @@ void File::commit() {
   void* buffer = nullptr;  // where the driver keeps the address of its buffer
   check(H5Fget_filesize(handle_.get(), &size), place_, "finish");
   check(H5Fget_vfd_handle(handle_.get(), H5P_DEFAULT, &buffer), place_, "finish");
-  write_file_atomically(place_.file, {*static_cast<const char**>(buffer), size});
+  const std::string_view image(*static_cast<const char**>(buffer), size);
+  write_file_atomically(place_.file, {image, seal_of(image)});
   handle_ = Handle();
 }
 

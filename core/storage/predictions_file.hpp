@@ -5,7 +5,8 @@
 //   /predictions/<name>/labels             [examples] int32, -1 where unlabelled
 //   /predictions/<name>/example_ids        [examples] UTF-8 strings
 //
-// Every data set carries `meaning` and `axes`; chunks carry Fletcher-32 checksums.
+// Every data set carries `meaning` and `axes`; chunks carry Fletcher-32 checksums, and the
+// whole file a SHA-256 behind its end (file_seal.hpp).
 #pragma once
 
 #include <cstdint>
