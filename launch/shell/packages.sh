@@ -43,7 +43,6 @@ packages_install() {
   administer apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 update >>"$log" 2>&1 || true
   # shellcheck disable=SC2086
   if ! administer apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing >>"$log" 2>&1; then
-    show_tail "$log"
     explain_apt_failure "$log" "$missing"
   fi
   missing=$(missing_packages "$@")
@@ -76,5 +75,6 @@ explain_apt_failure() {
   elif grep -q -i 'Could not get lock\|Unable to acquire' "$log"; then
     fail "another program is installing packages" "wait for it and run this again (whole output: $log)"
   fi
+  show_tail "$log"
   fail "apt-get could not install: $missing" "the last lines above tell why (whole output: $log)"
 }
