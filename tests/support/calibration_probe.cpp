@@ -2,7 +2,7 @@
 //   calibration_probe metrics FILE [VALIDATION] BINS BOOTSTRAP SEED   -> {"datasets": {name: metrics}}
 //   calibration_probe detect TEST SHIFTED                             -> detection object
 //   calibration_probe rewrite FILE OUT.h5                             -> our predictions file from any readable one
-//   calibration_probe resample SEED DRAW EXAMPLES                     -> counts of one bootstrap draw
+//   calibration_probe resample SEED DRAWS EXAMPLES                    -> counts of the first bootstrap draws
 // An error is printed as {"code": ..., "error": ...}.
 #include <cstdio>
 #include <cstdlib>
@@ -64,9 +64,12 @@ nlohmann::json run(const std::vector<std::string>& words) {
   if (words.at(0) == "rewrite") {
     return rewrite(words.at(1), words.at(2));
   }
-  std::vector<std::uint32_t> counts(std::stoul(words.at(3)));
-  chorale::draw_resample(std::stoull(words.at(1)), std::stoul(words.at(2)), counts);
-  return counts;
+  std::vector<std::vector<std::uint32_t>> draws(std::stoul(words.at(2)));
+  for (std::size_t draw = 0; draw < draws.size(); ++draw) {
+    draws[draw].resize(std::stoul(words.at(3)));
+    chorale::draw_resample(std::stoull(words.at(1)), draw, draws[draw]);
+  }
+  return draws;
 }
 
 }  // namespace
