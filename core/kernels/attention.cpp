@@ -11,6 +11,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <numeric>
+#include <optional>
 
 #include "core/base/errors.hpp"
 #include "core/kernels/attention_cpu.hpp"
@@ -34,7 +35,8 @@ AttentionInputs<T> inputs_of(const at::Tensor& queries, const at::Tensor& keys_v
 class PackedAttention : public torch::autograd::Function<PackedAttention> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& queries,
-                            const at::Tensor& keys_values, const AttentionPlanPtr& plan, HeadShape shape) {
+                            const std::optional<at::Tensor>& beside, const AttentionPlanPtr& plan, HeadShape shape) {
+    const at::Tensor keys_values = beside.value_or(at::Tensor());
     const auto count = static_cast<std::int64_t>(plan->query_rows.size());
     at::Tensor out = at::zeros({count, shape.heads * shape.head_dim}, queries.options());
     at::Tensor log_sum = at::empty({count, shape.heads}, queries.options());
@@ -146,8 +148,10 @@ at::Tensor attention(const at::Tensor& queries, const at::Tensor& keys_values, c
                      const HeadShape& shape) {
   const bool fused = queries.is_cpu() && (queries.scalar_type() == at::kFloat || queries.scalar_type() == at::kDouble);
   if (!fused) return attention_plain(queries, keys_values, plan, shape);
-  return PackedAttention::apply(queries.contiguous(), keys_values.defined() ? keys_values.contiguous() : keys_values,
-                                plan, shape);
+  // autograd::Function takes an absent tensor as an empty optional only.
+  const std::optional<at::Tensor> beside =
+      keys_values.defined() ? std::optional<at::Tensor>(keys_values.contiguous()) : std::nullopt;
+  return PackedAttention::apply(queries.contiguous(), beside, plan, shape);
 }
 
 at::Tensor attention_plain(const at::Tensor& queries, const at::Tensor& keys_values, const AttentionPlanPtr& plan,

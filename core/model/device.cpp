@@ -1,0 +1,57 @@
+#include "core/model/device.hpp"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/base/errors.hpp"
+
+namespace chorale {
+namespace {
+
+// Empty when a GPU can be used, otherwise why not.
+std::string why_no_gpu() {
+#ifdef CHORALE_TORCH_CUDA_LIBRARY
+  if (!std::filesystem::exists("/dev/nvidiactl")) return "this machine has no NVIDIA driver";
+  if (dlopen(CHORALE_TORCH_CUDA_LIBRARY, RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+    const char* reason = dlerror();
+    return fmt::format("torch's CUDA library cannot be loaded: {}", reason == nullptr ? "no reason given" : reason);
+  }
+  return at::hasCUDA() ? "" : "the driver reports no usable GPU";
+#else
+  return "this program was built without CUDA";
+#endif
+}
+
+}  // namespace
+
+c10::Device choose_device(const std::string& name) {
+  if (name == "cpu") return c10::kCPU;
+  const std::string reason = why_no_gpu();
+  if (reason.empty()) return {c10::kCUDA, 0};
+  if (name == "cuda") throw UsageError(fmt::format("base.device: cuda was asked for, but {}. Use auto or cpu.", reason));
+  return c10::kCPU;
+}
+
+std::string describe_devices() {
+  const std::string reason = why_no_gpu();
+  return reason.empty() ? "a GPU is available" : fmt::format("no GPU: {}", reason);
+}
+
+int start_threads(int threads) {
+  if (threads <= 0 && std::getenv("OMP_NUM_THREADS") == nullptr) {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0) threads = CPU_COUNT(&cores);
+  }
+  if (threads > 0) at::set_num_threads(threads);
+  at::set_num_interop_threads(1);
+  return at::get_num_threads();
+}
+
+}  // namespace chorale

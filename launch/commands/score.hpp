@@ -1,0 +1,10 @@
+// chorale score: how likely a base model finds texts.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace chorale {
+
+void add_score_command(CLI::App& app);
+
+}  // namespace chorale
