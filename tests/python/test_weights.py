@@ -21,6 +21,8 @@ STORIES = SOURCE.parent / "shared/data/stories260k/stories260K.bin"
 sys.path.insert(0, str(SOURCE / "tests/support"))
 import llama2c  # noqa: E402
 
+torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
+
 
 def stream(command, path):
     """Yields (name, array) for every tensor the probe writes, after the configuration (None, dict) if there is one."""
@@ -214,7 +216,8 @@ def pieces_of(path):
     position, pieces = 4, []
     while position < len(data):
         length = int.from_bytes(data[position + 4 : position + 8], "little")
-        pieces.append(data[position + 8 : position + 8 + length])
+        piece = data[position + 8 : position + 8 + length]
+        pieces.append(bytes([int(piece[3:5], 16)]) if piece.startswith(b"<0x") else piece)
         position += 8 + length
     return pieces
 
