@@ -7,18 +7,14 @@
 #include "core/base/errors.hpp"
 #include "core/base/mapped_file.hpp"
 #include "core/base/printable.hpp"
+#include "core/base/strict_json.hpp"
 
 namespace chorale {
 
 nlohmann::json read_json_file(const std::string& path) {
   const MappedFile file(path);
-  const auto* begin = reinterpret_cast<const char*>(file.bytes().data());
-  try {
-    return nlohmann::json::parse(begin, begin + file.bytes().size());
-  } catch (const nlohmann::json::exception& error) {
-    throw InputError(fmt::format("{}: not valid JSON: {}. Get the file again from where the model came from.", path,
-                                 printable(error.what(), 200)));
-  }
+  const auto bytes = file.bytes();
+  return parse_strict_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
 }
 
 void JsonNode::fail(std::string_view message) const {

@@ -10,7 +10,8 @@
 
 namespace chorale {
 
-/// Reads and parses the JSON file at `path`. InputError naming the file, and the byte where it stops being JSON.
+/// Reads and parses the JSON file at `path`. InputError naming the file and the place of what is
+/// not JSON, or of a key that comes twice.
 [[nodiscard]] nlohmann::json read_json_file(const std::string& path);
 
 /// A view; file and document must live longer.
