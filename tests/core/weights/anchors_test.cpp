@@ -81,6 +81,8 @@ TEST_CASE("SmolLM2 as a base has the published shape and half-split rotary rows"
   CHECK(config.rope_theta == 100000.0);
   CHECK(config.rms_epsilon == Approx(1e-5));
   CHECK(config.tied_head);
+  // Python's hashlib over the gguf package's arrays in order of names.
+  CHECK(base->fingerprint() == "8c036d21926f21e5a20b94c4a6b6b8d5649c272d2503759414e02f0d0a2aaa69");
 
   const GgufFile file(model);
   for (const auto& [hugging_face, in_file, heads] :
