@@ -55,8 +55,6 @@ void Reader::check_keys() {
 std::string Reader::unknown_key_message(const std::string& name) const {
   std::vector<std::string_view> names;
   for (const Key& key : section_->keys) names.push_back(key.name);
-  const std::string near = nearest(name, std::span<const std::string_view>(names));
-  if (!near.empty()) return fmt::format("unknown key; did you mean '{}'?", near);
   for (const Section* other : all_sections()) {
     for (const Key& key : other->keys) {
       if (key.name != name) continue;
@@ -64,6 +62,8 @@ std::string Reader::unknown_key_message(const std::string& name) const {
                                  : fmt::format("unknown key here; it belongs to '{}'", other->path);
     }
   }
+  const std::string near = nearest(name, std::span<const std::string_view>(names));
+  if (!near.empty()) return fmt::format("unknown key; did you mean '{}'?", near);
   return fmt::format("unknown key; known here: {}", fmt::join(names, ", "));
 }
 

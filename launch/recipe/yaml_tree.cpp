@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 constexpr std::size_t kMostLevels = 64;
+constexpr std::string_view kNoAliases = "aliases (*name) are not allowed; write the value out";
 
 struct TooDeep {
   YAML::Mark mark;
@@ -42,7 +43,7 @@ class TreeBuilder : public YAML::EventHandler {
     mistakes_.add(place(mark), "", fmt::format("anchors (&{}) are not allowed; write the value out", name));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    mistakes_.add(place(mark), "", "aliases (*name) are not allowed; write the value out");
+    mistakes_.add(place(mark), "", kNoAliases);
     add_leaf(leaf(mark, Node::Kind::broken));
   }
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { add_leaf(leaf(mark, Node::Kind::null)); }
@@ -115,6 +116,8 @@ class TreeBuilder : public YAML::EventHandler {
       parent.expects_key = true;
       node.key = std::move(parent.key);
       node.key_place = parent.key_place;
+      // yaml-cpp places a value that is not there at whatever comes next.
+      if (node.kind == Node::Kind::null) node.place = parent.key_place;
       if (parent.keys.insert(node.key).second) {
         parent.node.children.push_back(std::move(node));
       } else {
@@ -226,6 +229,10 @@ Node parse_yaml(std::string_view text, const std::string& source, const Place* p
     return broken_at(place);
   } catch (const YAML::Exception& error) {
     const Place place = builder.place(error.mark);
+    if (error.msg == YAML::ErrorMsg::UNKNOWN_ANCHOR) {
+      mistakes.add(place, "", kNoAliases);
+      return broken_at(place);
+    }
     mistakes.add(place, "", fmt::format("not valid YAML: {}; check indentation, colons and quotes here", error.msg));
     return broken_at(place);
   }
