@@ -17,14 +17,15 @@ namespace chorale {
 struct BankOptions {
   std::vector<std::uint32_t> members;  // global numbers, ascending
   std::uint64_t seed = 0;
-  bool vary_initialisation = true;  // false: every member starts as member 0
+  bool vary_initialisation = true;    // false: every member starts as member 0
   at::ScalarType dtype = at::kFloat;  // float32; float64 for gradient checks
   at::Device device = at::kCPU;
 };
 
 /// Parameters and gradients of the members' adapters: two buffers [members, parameters], row m one member, whose
-/// columns AdapterLayout names. LoRA (arXiv 2106.09685): y = W x + scale * B A x, A drawn from U(-1/sqrt(in), 1/sqrt(in))
-/// (Kaiming uniform with a = sqrt(5), as PEFT starts it), B zero, so that at step 0 every member is the base.
+/// columns AdapterLayout names. LoRA (arXiv 2106.09685): y = W x + scale * B A x, A drawn from U(-1/sqrt(in),
+/// 1/sqrt(in)) (Kaiming uniform with a = sqrt(5), as PEFT starts it), B zero, so that at step 0 every member is the
+/// base.
 class AdapterBank {
  public:
   AdapterBank(const ModelConfig& model, const AdapterConfig& adapter, const BankOptions& options);

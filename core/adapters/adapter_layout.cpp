@@ -28,9 +28,10 @@ AdapterLayout::AdapterLayout(const ModelConfig& model, const AdapterConfig& adap
   }
   for (const std::int64_t layer : layers) {
     if (layer < 0 || layer >= model.layers) {
-      throw UsageError(fmt::format("adapter.layers: layer {} does not exist; the base model has layers 0 to {}. "
-                                   "Name layers in that range.",
-                                   layer, model.layers - 1));
+      throw UsageError(
+          fmt::format("adapter.layers: layer {} does not exist; the base model has layers 0 to {}. "
+                      "Name layers in that range.",
+                      layer, model.layers - 1));
     }
     for (const LinearGroup group : groups_of_layer(layer + 1 == model.layers)) {
       AdapterSlot slot;

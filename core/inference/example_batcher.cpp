@@ -17,8 +17,8 @@ std::int64_t common_prefix(const std::vector<Example>& examples) {
   std::size_t common = first.size() - 1;
   for (const Example& example : examples) {
     common = std::min(common, example.prompt.size() - 1);
-    const auto stop = std::mismatch(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(common),
-                                    example.prompt.begin());
+    const auto stop =
+        std::mismatch(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(common), example.prompt.begin());
     common = static_cast<std::size_t>(stop.first - first.begin());
   }
   return static_cast<std::int64_t>(common);
@@ -55,9 +55,9 @@ ExampleBatcher::ExampleBatcher(const ExampleSet& set, TaskKind kind, Scoring sco
     row_offsets_.push_back(row_offsets_.back() + rows);
     labels.insert(example.label_tokens.begin(), example.label_tokens.end());
     if (kind == TaskKind::multiple_choice) {
-      choices_ = std::max(choices_, static_cast<std::int64_t>(
-                                        scoring == Scoring::label_token ? example.label_tokens.size()
-                                                                        : example.continuations.size()));
+      choices_ =
+          std::max(choices_, static_cast<std::int64_t>(scoring == Scoring::label_token ? example.label_tokens.size()
+                                                                                       : example.continuations.size()));
     }
   }
   label_tokens_.assign(labels.begin(), labels.end());
@@ -72,7 +72,8 @@ void ExampleBatcher::add_example(std::size_t index, std::int64_t parent, Example
   for (std::int64_t row = 0; row < own_rows(index); ++row) batch.source_rows.push_back(first_row(index) + row);
 
   const TokenId* prompt = example.prompt.data();
-  const std::int64_t span = packed.add_span(prompt + common_, prompt + example.prompt.size(), parent, row_key(index, 0));
+  const std::int64_t span =
+      packed.add_span(prompt + common_, prompt + example.prompt.size(), parent, row_key(index, 0));
   const std::int64_t asked = packed.add_output(packed.rows() - 1);
   if (!example.label_tokens.empty()) {
     picks.label_output.push_back(asked);

@@ -15,11 +15,11 @@ namespace chorale {
 /// Which outputs make up which score. Cells are (example, choice) pairs, examples counted over all streams.
 struct ScoringPlan {
   std::int64_t examples = 0;
-  std::int64_t choices = 0;                        // the set's largest K; 1 for completion
+  std::int64_t choices = 0;                         // the set's largest K; 1 for completion
   std::vector<std::int64_t> example_offsets = {0};  // [streams + 1]
-  std::vector<std::size_t> example_index;          // [examples] in the set
-  at::Tensor labels;                               // [examples] int64; -1: unlabelled
-  at::Tensor missing;                              // [examples, choices] bool: choices an example lacks
+  std::vector<std::size_t> example_index;           // [examples] in the set
+  at::Tensor labels;                                // [examples] int64; -1: unlabelled
+  at::Tensor missing;                               // [examples, choices] bool: choices an example lacks
   // label_token: the logit of label column c of output o.
   at::Tensor label_output;   // [examples] int64
   at::Tensor label_columns;  // [examples, choices] int64 into ExampleBatcher::label_tokens()

@@ -55,8 +55,8 @@ class FrozenPrefix {
   std::int64_t end_layer_;
   std::vector<std::size_t> chunk_begin_;  // [chunks + 1] examples
   std::size_t kept_chunks_ = 0;
-  at::Tensor kept_;                 // [common rows + rows of the kept chunks, hidden]
-  std::vector<bool> filled_;        // [kept chunks]
+  at::Tensor kept_;           // [common rows + rows of the kept chunks, hidden]
+  std::vector<bool> filled_;  // [kept chunks]
   bool common_filled_ = false;
   std::deque<Remembered> recent_;
 };

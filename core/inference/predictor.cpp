@@ -36,7 +36,9 @@ Predictions Predictor::choices(const AdapterBank& bank, const Progress& progress
   return run_choices(bank.hook(bank.parameters(), /*training=*/false, 0).get(), bank.member_count(), progress);
 }
 
-Predictions Predictor::base_choices(const Progress& progress) { return run_choices(nullptr, 1, progress); }
+Predictions Predictor::base_choices(const Progress& progress) {
+  return run_choices(nullptr, 1, progress);
+}
 
 Predictions Predictor::run_choices(const LinearHook* hook, std::int64_t members, const Progress& progress) {
   CHORALE_ASSERT(batcher_.kind() == TaskKind::multiple_choice, "choices are predicted for multiple choice only");
@@ -55,10 +57,8 @@ Predictions Predictor::run_choices(const LinearHook* hook, std::int64_t members,
   for (std::size_t begin = 0; begin < result.examples; begin += step) {
     const std::size_t end = std::min(begin + step, result.examples);
     const ExampleBatch batch = batcher_.build(same_for_all(members, begin, end));
-    const at::Tensor log_p = scorer_.choice_log_probabilities(hidden(batch, hook), batch.scoring)
-                                 .to(at::kFloat)
-                                 .cpu()
-                                 .contiguous();
+    const at::Tensor log_p =
+        scorer_.choice_log_probabilities(hidden(batch, hook), batch.scoring).to(at::kFloat).cpu().contiguous();
     const auto* values = log_p.const_data_ptr<float>();
     const std::size_t cells = (end - begin) * result.choices;
     for (std::size_t m = 0; m < result.members; ++m) {

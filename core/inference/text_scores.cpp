@@ -36,11 +36,12 @@ TextScores score_tokens(const Decoder& decoder, const std::vector<std::int32_t>&
   const auto count = static_cast<std::int64_t>(ids.size()) - 1;
   if (count > 0) {
     const at::Tensor next = at::tensor(std::vector<std::int64_t>(ids.begin() + 1, ids.end()), at::kLong);
-    const at::Tensor log_p = token_log_likelihoods(hidden, decoder.head(), at::arange(count, at::kLong).to(decoder.device()),
-                                                   next.to(decoder.device()))
-                                 .to(at::kFloat)
-                                 .cpu()
-                                 .contiguous();
+    const at::Tensor log_p =
+        token_log_likelihoods(hidden, decoder.head(), at::arange(count, at::kLong).to(decoder.device()),
+                              next.to(decoder.device()))
+            .to(at::kFloat)
+            .cpu()
+            .contiguous();
     scores.log_probabilities.assign(log_p.const_data_ptr<float>(), log_p.const_data_ptr<float>() + count);
   }
   if (top > 0) {

@@ -11,7 +11,7 @@
 namespace chorale {
 
 struct TextScores {
-  std::vector<float> log_probabilities;                // of ids[1..], one fewer than ids
+  std::vector<float> log_probabilities;             // of ids[1..], one fewer than ids
   std::vector<std::pair<std::int32_t, float>> top;  // the likeliest next tokens with their logits, best first
 };
 

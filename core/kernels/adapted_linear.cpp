@@ -48,8 +48,9 @@ at::Tensor down(const at::Tensor& x, const at::Tensor& a, const LowRankTerm& ter
     const auto first = static_cast<std::int64_t>(l) * term.rank;
     const at::Tensor dropped = x * mask_of(term, x, l);
     for_members(term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
-      u.narrow(0, begin, count).narrow(1, first, term.rank).copy_(
-          at::mm(dropped.narrow(0, begin, count), a[m].narrow(0, first, term.rank).t()));
+      u.narrow(0, begin, count)
+          .narrow(1, first, term.rank)
+          .copy_(at::mm(dropped.narrow(0, begin, count), a[m].narrow(0, first, term.rank).t()));
     });
   }
   return u;
@@ -130,8 +131,8 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
         const at::Tensor du_here = du.narrow(0, begin, count).narrow(1, first, term.rank);
         da[m].narrow(0, first, term.rank).copy_(at::mm(du_here.t(), dropped.narrow(0, begin, count)));
         if (dx.defined()) {
-          dx.narrow(0, begin, count).addcmul_(at::mm(du_here, a[m].narrow(0, first, term.rank)),
-                                              mask.narrow(0, begin, count));
+          dx.narrow(0, begin, count)
+              .addcmul_(at::mm(du_here, a[m].narrow(0, first, term.rank)), mask.narrow(0, begin, count));
         }
       });
     }
@@ -161,7 +162,8 @@ at::Tensor adapted_linear_plain(const at::Tensor& x, const at::Tensor& a, const 
       const at::Tensor input = masks.empty() ? x_m : x_m * masks[l].narrow(0, begin, count);
       const at::Tensor update = at::mm(at::mm(input, a_l.t()), b_l.t()) * term->scale;
       const std::int64_t after = y.size(1) - columns.begin - columns.count;
-      y = y + at::cat({at::zeros({count, columns.begin}, y.options()), update, at::zeros({count, after}, y.options())}, 1);
+      y = y +
+          at::cat({at::zeros({count, columns.begin}, y.options()), update, at::zeros({count, after}, y.options())}, 1);
       row += columns.count;
     }
     members.push_back(y);

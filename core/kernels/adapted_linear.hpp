@@ -27,16 +27,16 @@ struct LowRankTerm : torch::CustomClassHolder {
   std::int64_t rank = 0;
   double scale = 1.0;
   double dropout = 0.0;
-  DropoutKey dropout_key;                // used when dropout > 0
-  std::vector<std::uint64_t> row_keys;   // [rows], used when dropout > 0
+  DropoutKey dropout_key;               // used when dropout > 0
+  std::vector<std::uint64_t> row_keys;  // [rows], used when dropout > 0
 };
 using LowRankTermPtr = c10::intrusive_ptr<LowRankTerm>;
 
 /// y[rows of member m] = x W^T + scale * (dropout(x) A_m^T) B_m^T for each adapted linear, in its own columns.
 ///
 /// x: [rows, in]; a: [members, linears*rank, in]; b: [members, sum of the linears' outputs, rank], the linears' factors
-/// one below the other in the order of `term->columns`. Differentiable in x, a and b; the frozen weight gets no gradient.
-/// Saves x and the rank-sized product only; dropout masks are drawn again in the backward pass.
+/// one below the other in the order of `term->columns`. Differentiable in x, a and b; the frozen weight gets no
+/// gradient. Saves x and the rank-sized product only; dropout masks are drawn again in the backward pass.
 [[nodiscard]] at::Tensor adapted_linear(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
                                         const LowRankTermPtr& term);
 

@@ -140,7 +140,8 @@ AttentionPlanPtr make_attention_plan(const SequenceLayout& layout, const std::ve
     plan->query_offsets.push_back(static_cast<std::int64_t>(query));
   }
   CHORALE_ASSERT(query == plan->query_rows.size(), "query rows must ascend and lie inside the layout");
-  for (const std::int64_t row : plan->query_rows) plan->query_spans.push_back(span_of_row[static_cast<std::size_t>(row)]);
+  for (const std::int64_t row : plan->query_rows)
+    plan->query_spans.push_back(span_of_row[static_cast<std::size_t>(row)]);
   return plan;
 }
 
@@ -159,8 +160,8 @@ at::Tensor attention_plain(const at::Tensor& queries, const at::Tensor& keys_val
   const std::int64_t d = shape.head_dim;
   const auto count = static_cast<std::int64_t>(plan->query_rows.size());
   const std::int64_t rows = plan->layout.rows();
-  const at::Tensor kv = keys_values.defined() ? keys_values
-                                              : queries.narrow(1, shape.heads * d, 2 * shape.kv_heads * d);
+  const at::Tensor kv =
+      keys_values.defined() ? keys_values : queries.narrow(1, shape.heads * d, 2 * shape.kv_heads * d);
   at::Tensor q = queries.narrow(1, 0, shape.heads * d).reshape({count, shape.heads, d});
   at::Tensor k = kv.narrow(1, 0, shape.kv_heads * d).reshape({rows, shape.kv_heads, d});
   at::Tensor v = kv.narrow(1, shape.kv_heads * d, shape.kv_heads * d).reshape({rows, shape.kv_heads, d});

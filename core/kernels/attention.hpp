@@ -20,12 +20,12 @@ struct HeadShape {
 /// Which rows ask, and what every row's position turns into. Built once per batch and shared by its layers.
 struct AttentionPlan : torch::CustomClassHolder {
   SequenceLayout layout;
-  std::vector<std::int64_t> query_rows;      // ascending inside a stream
-  std::vector<std::int64_t> query_spans;     // span of each query row, or -1 for padding
-  std::vector<std::int64_t> query_offsets;   // [streams + 1] into query_rows
-  at::Tensor cosine;                         // [rows, head_dim / 2], the compute type (float32 for bfloat16)
-  at::Tensor sine;                           // same
-  mutable at::Tensor mask;                   // [queries, rows] bool, made when the plain twin first needs it
+  std::vector<std::int64_t> query_rows;     // ascending inside a stream
+  std::vector<std::int64_t> query_spans;    // span of each query row, or -1 for padding
+  std::vector<std::int64_t> query_offsets;  // [streams + 1] into query_rows
+  at::Tensor cosine;                        // [rows, head_dim / 2], the compute type (float32 for bfloat16)
+  at::Tensor sine;                          // same
+  mutable at::Tensor mask;                  // [queries, rows] bool, made when the plain twin first needs it
 };
 using AttentionPlanPtr = c10::intrusive_ptr<AttentionPlan>;
 
@@ -35,9 +35,9 @@ using AttentionPlanPtr = c10::intrusive_ptr<AttentionPlan>;
 
 /// softmax(q k^T / sqrt(head_dim)) v after rotating q and k by their positions (half-split pairs, arXiv 2104.09864).
 ///
-/// `queries`: [queries, heads*head_dim] when `keys_values` is given, [rows, kv_heads*head_dim] keys beside as many values;
-/// or, with `keys_values` undefined, [rows, (heads + 2*kv_heads)*head_dim] with q, k and v side by side and every row
-/// asking. Result [queries, heads*head_dim]; zero for padding rows. Differentiable in both.
+/// `queries`: [queries, heads*head_dim] when `keys_values` is given, [rows, kv_heads*head_dim] keys beside as many
+/// values; or, with `keys_values` undefined, [rows, (heads + 2*kv_heads)*head_dim] with q, k and v side by side and
+/// every row asking. Result [queries, heads*head_dim]; zero for padding rows. Differentiable in both.
 [[nodiscard]] at::Tensor attention(const at::Tensor& queries, const at::Tensor& keys_values,
                                    const AttentionPlanPtr& plan, const HeadShape& shape);
 

@@ -30,7 +30,8 @@ at::Tensor dropout_mask(const at::Tensor& like, const std::vector<std::int64_t>&
   auto* data = mask.mutable_data_ptr<float>();
   for_rows(like.size(0), width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
-      const auto stream = std::upper_bound(stream_offsets.begin(), stream_offsets.end(), row) - stream_offsets.begin() - 1;
+      const auto stream =
+          std::upper_bound(stream_offsets.begin(), stream_offsets.end(), row) - stream_offsets.begin() - 1;
       const RandomStream random(key.seed ^ mix(row_keys[static_cast<std::size_t>(row)]),
                                 key.members[static_cast<std::size_t>(stream)], Purpose::dropout,
                                 key.step * kSitesPerStep + key.site);

@@ -13,8 +13,8 @@ namespace chorale {
 struct DropoutKey {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
-  std::uint32_t site = 0;                  // adapter site, so that q, k and v drop different elements
-  std::vector<std::uint32_t> members;      // global member of each stream
+  std::uint32_t site = 0;              // adapter site, so that q, k and v drop different elements
+  std::vector<std::uint32_t> members;  // global member of each stream
 };
 
 /// Mask [rows, width] of x's kind: 0 with probability `rate`, else 1/(1-rate). stream_offsets: [streams + 1] rows.

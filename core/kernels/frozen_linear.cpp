@@ -10,6 +10,8 @@ at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
   return bias_.defined() ? at::addmm(bias_, x, weight_.t()) : at::mm(x, weight_.t());
 }
 
-at::Tensor FrozenLinear::input_gradient(const at::Tensor& dy) const { return at::mm(dy, weight_); }
+at::Tensor FrozenLinear::input_gradient(const at::Tensor& dy) const {
+  return at::mm(dy, weight_);
+}
 
 }  // namespace chorale

@@ -1,8 +1,8 @@
 #include "core/kernels/rms_norm.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/mean.h>
 #include <ATen/ops/rsqrt.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -77,8 +77,8 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     for_rows(rows, hidden, [&](std::int64_t begin, std::int64_t end) {
       if (x.scalar_type() == at::kFloat) {
         forward_f32(x.const_data_ptr<float>() + begin * hidden, weight.const_data_ptr<float>(),
-                    y.mutable_data_ptr<float>() + begin * hidden, scales.mutable_data_ptr<float>() + begin,
-                    end - begin, hidden, static_cast<float>(epsilon));
+                    y.mutable_data_ptr<float>() + begin * hidden, scales.mutable_data_ptr<float>() + begin, end - begin,
+                    hidden, static_cast<float>(epsilon));
       } else {
         forward_f64(x.const_data_ptr<double>() + begin * hidden, weight.const_data_ptr<double>(),
                     y.mutable_data_ptr<double>() + begin * hidden, scales.mutable_data_ptr<double>() + begin,

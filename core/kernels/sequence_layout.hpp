@@ -6,9 +6,9 @@
 
 namespace chorale {
 
-/// A run of consecutive tokens. Its rows attend to all rows of its ancestors and, causally, to its own. A plain sequence
-/// is one span without a parent; options behind a shared prompt are spans whose parent is the prompt's span; a prefix
-/// common to every example is the parent of all of them and is computed once.
+/// A run of consecutive tokens. Its rows attend to all rows of its ancestors and, causally, to its own. A plain
+/// sequence is one span without a parent; options behind a shared prompt are spans whose parent is the prompt's span; a
+/// prefix common to every example is the parent of all of them and is computed once.
 struct Span {
   std::int64_t begin = 0;           // first row
   std::int64_t end = 0;             // one past the last row

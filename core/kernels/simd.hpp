@@ -18,8 +18,8 @@
 
 namespace chorale::simd {
 
-/// e^x in float32 without a call, so that loops over it vectorise. Range reduction to |r| <= ln2/2 and a degree-7 Taylor
-/// polynomial: relative error below 2e-7. Arguments outside [-87, 88] are clamped there.
+/// e^x in float32 without a call, so that loops over it vectorise. Range reduction to |r| <= ln2/2 and a degree-7
+/// Taylor polynomial: relative error below 2e-7. Arguments outside [-87, 88] are clamped there.
 CHORALE_INLINE float exponential(float x) {
   const float clamped = x < -87.0F ? -87.0F : (x > 88.0F ? 88.0F : x);
   // Adding and subtracting 1.5*2^23 rounds to the nearest integer; the compiler keeps the order without -ffast-math.
@@ -39,6 +39,8 @@ CHORALE_INLINE float exponential(float x) {
 }
 
 /// float64 twin, for gradient checks: exactness matters there, speed does not.
-CHORALE_INLINE double exponential(double x) { return std::exp(x); }
+CHORALE_INLINE double exponential(double x) {
+  return std::exp(x);
+}
 
 }  // namespace chorale::simd

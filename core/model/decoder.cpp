@@ -77,7 +77,8 @@ at::Tensor Decoder::run_layer(const at::Tensor& x, const PreparedBatch& batch, s
   residual = residual + linear(LinearGroup::o, layer.o, attended, scope);
 
   // Feed-forward.
-  const at::Tensor gate_up = linear(LinearGroup::gate_up, layer.gate_up, norm(residual, layer.feed_forward_norm), scope);
+  const at::Tensor gate_up =
+      linear(LinearGroup::gate_up, layer.gate_up, norm(residual, layer.feed_forward_norm), scope);
   return residual + linear(LinearGroup::down, layer.down, swiglu(gate_up), scope);
 }
 

@@ -34,7 +34,8 @@ c10::Device choose_device(const std::string& name) {
   if (name == "cpu") return c10::kCPU;
   const std::string reason = why_no_gpu();
   if (reason.empty()) return {c10::kCUDA, 0};
-  if (name == "cuda") throw UsageError(fmt::format("base.device: cuda was asked for, but {}. Use auto or cpu.", reason));
+  if (name == "cuda")
+    throw UsageError(fmt::format("base.device: cuda was asked for, but {}. Use auto or cpu.", reason));
   return c10::kCPU;
 }
 

@@ -18,13 +18,14 @@ at::ScalarType result_type(const at::Tensor& hidden) {
 }
 
 // Rows whose logits fill about 32 MB: large enough for an efficient product, small beside the activations.
-std::int64_t block_rows(std::int64_t vocabulary) { return std::max<std::int64_t>(1, (8 << 20) / vocabulary); }
+std::int64_t block_rows(std::int64_t vocabulary) {
+  return std::max<std::int64_t>(1, (8 << 20) / vocabulary);
+}
 
 class TokenLogLikelihoods : public torch::autograd::Function<TokenLogLikelihoods> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
-                            const at::Tensor& head, const at::Tensor& output_of, const at::Tensor& token_of,
-                            bool gradient_needed) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden, const at::Tensor& head,
+                            const at::Tensor& output_of, const at::Tensor& token_of, bool gradient_needed) {
     const std::int64_t outputs = hidden.size(0);
     const at::ScalarType type = result_type(hidden);
     at::Tensor log_total = at::empty({outputs}, hidden.options().dtype(type));
@@ -41,7 +42,8 @@ class TokenLogLikelihoods : public torch::autograd::Function<TokenLogLikelihoods
       }
     }
     // The picked logits once more, as dot products: cheaper than keeping any block.
-    const at::Tensor picked = (hidden.index_select(0, output_of).to(type) * head.index_select(0, token_of).to(type)).sum(1);
+    const at::Tensor picked =
+        (hidden.index_select(0, output_of).to(type) * head.index_select(0, token_of).to(type)).sum(1);
     if (gradient_needed) context->save_for_backward({expected, head, output_of, token_of});
     return picked - log_total.index_select(0, output_of);
   }

@@ -7,8 +7,8 @@
 
 namespace chorale {
 
-/// Logits of some vocabulary entries only. hidden: [outputs, hidden] after the final norm; label_rows: [labels, hidden],
-/// the head's rows of those entries. Result [outputs, labels] in the residual type. Differentiable in hidden.
+/// Logits of some vocabulary entries only. hidden: [outputs, hidden] after the final norm; label_rows: [labels,
+/// hidden], the head's rows of those entries. Result [outputs, labels] in the residual type. Differentiable in hidden.
 [[nodiscard]] at::Tensor label_logits(const at::Tensor& hidden, const at::Tensor& label_rows);
 
 /// log softmax over the full vocabulary at chosen tokens.

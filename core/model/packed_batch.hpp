@@ -18,10 +18,10 @@ struct RowScope {
 /// Rows of all streams without padding between sequences, and the rows whose final hidden state somebody needs.
 struct PackedBatch {
   SequenceLayout layout;
-  std::vector<std::int32_t> tokens;       // [rows]
-  std::vector<std::int64_t> positions;    // [rows] in the row's sequence
-  std::vector<std::uint64_t> row_keys;    // [rows]
-  std::vector<std::int64_t> output_rows;  // ascending inside a stream
+  std::vector<std::int32_t> tokens;                // [rows]
+  std::vector<std::int64_t> positions;             // [rows] in the row's sequence
+  std::vector<std::uint64_t> row_keys;             // [rows]
+  std::vector<std::int64_t> output_rows;           // ascending inside a stream
   std::vector<std::int64_t> output_offsets = {0};  // [streams + 1] into output_rows
 
   /// Starts the next stream; every span and row added afterwards belongs to it.

@@ -22,8 +22,8 @@ std::vector<double> inverse_frequencies(const ModelConfig& config) {
       if (turns < scaling.low_frequency_factor) {
         f /= scaling.factor;
       } else if (turns < scaling.high_frequency_factor) {
-        const double blend = (turns - scaling.low_frequency_factor) /
-                             (scaling.high_frequency_factor - scaling.low_frequency_factor);
+        const double blend =
+            (turns - scaling.low_frequency_factor) / (scaling.high_frequency_factor - scaling.low_frequency_factor);
         f = (1.0 - blend) * f / scaling.factor + blend * f;
       }
     } else {

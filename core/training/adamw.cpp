@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "core/base/errors.hpp"
-#include "core/kernels/parallel.hpp"
 #include "core/kernels/adamw_kernel.hpp"
+#include "core/kernels/parallel.hpp"
 
 namespace chorale {
 
@@ -33,8 +33,7 @@ void AdamW::step(at::Tensor& parameters, const at::Tensor& gradients, const std:
   }
 }
 
-void AdamW::step_member_fused(at::Tensor& row, const at::Tensor& gradient, std::size_t member,
-                              const MemberStep& step) {
+void AdamW::step_member_fused(at::Tensor& row, const at::Tensor& gradient, std::size_t member, const MemberStep& step) {
   const auto t = static_cast<double>(counts_[member]);
   AdamWConstants constants;
   constants.beta1 = static_cast<float>(config_.beta1);
@@ -60,8 +59,7 @@ void AdamW::step_member_fused(at::Tensor& row, const at::Tensor& gradient, std::
   }
 }
 
-void AdamW::step_member_plain(at::Tensor& row, const at::Tensor& gradient, std::size_t member,
-                              const MemberStep& step) {
+void AdamW::step_member_plain(at::Tensor& row, const at::Tensor& gradient, std::size_t member, const MemberStep& step) {
   const auto t = static_cast<double>(counts_[member]);
   const auto index = static_cast<std::int64_t>(member);
   at::Tensor m1 = first_moment_[index];
@@ -72,8 +70,7 @@ void AdamW::step_member_plain(at::Tensor& row, const at::Tensor& gradient, std::
   }
   m1.mul_(config_.beta1).add_(g, 1.0 - config_.beta1);
   m2.mul_(config_.beta2).addcmul_(g, g, 1.0 - config_.beta2);
-  const at::Tensor denominator =
-      m2.sqrt().div_(std::sqrt(1.0 - std::pow(config_.beta2, t))).add_(config_.epsilon);
+  const at::Tensor denominator = m2.sqrt().div_(std::sqrt(1.0 - std::pow(config_.beta2, t))).add_(config_.epsilon);
   row.addcdiv_(m1, denominator, -step.learning_rate / (1.0 - std::pow(config_.beta1, t)));
 }
 

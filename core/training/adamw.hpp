@@ -32,8 +32,8 @@ class AdamW {
   /// parameters: [members, width], float32 or float64. segments cover [0, width) in order.
   AdamW(const at::Tensor& parameters, const OptimiserConfig& config, std::vector<DecaySegment> segments);
 
-  /// Updates `parameters` in place. steps: one entry per member. Members with update == false are not touched and do not
-  /// count the step.
+  /// Updates `parameters` in place. steps: one entry per member. Members with update == false are not touched and do
+  /// not count the step.
   void step(at::Tensor& parameters, const at::Tensor& gradients, const std::vector<MemberStep>& steps);
 
   [[nodiscard]] at::Tensor& first_moment() { return first_moment_; }

@@ -8,8 +8,8 @@
 
 namespace chorale {
 
-/// Log-probabilities of the base over the scored classes for every example: [examples, choices] float32 on the decoder's
-/// device, -inf for choices an example lacks. Multiple choice only.
+/// Log-probabilities of the base over the scored classes for every example: [examples, choices] float32 on the
+/// decoder's device, -inf for choices an example lacks. Multiple choice only.
 [[nodiscard]] at::Tensor base_log_probabilities(const Decoder& decoder, const ExampleBatcher& batcher,
                                                 std::int64_t batch_size);
 

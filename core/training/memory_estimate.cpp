@@ -8,8 +8,8 @@ namespace chorale {
 
 std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLayout& layout,
                                        std::uint64_t element_bytes) {
-  // Per layer: three residual-sized inputs of norms and sums, two normed, q, k, v, what was attended, gate, up and their
-  // product; adapters' rank-sized products are small beside them.
+  // Per layer: three residual-sized inputs of norms and sums, two normed, q, k, v, what was attended, gate, up and
+  // their product; adapters' rank-sized products are small beside them.
   const std::int64_t attention = (2 * model.heads + 2 * model.kv_heads) * model.head_dim;
   const std::int64_t elements = 5 * model.hidden + attention + 3 * model.feed_forward;
   return static_cast<std::uint64_t>((model.layers - layout.lowest_layer()) * elements) * element_bytes;

@@ -43,7 +43,9 @@ Objective::Objective(const Decoder& decoder, const ExampleBatcher& batcher, std:
                  "KL to the base needs the base's predictions");
 }
 
-bool Objective::needs_base_hidden() const { return kl_.has_value() && batcher_.kind() == TaskKind::completion; }
+bool Objective::needs_base_hidden() const {
+  return kl_.has_value() && batcher_.kind() == TaskKind::completion;
+}
 
 double Objective::weight_of(const std::vector<std::size_t>& examples) const {
   if (batcher_.kind() == TaskKind::multiple_choice) return static_cast<double>(examples.size());
@@ -68,7 +70,8 @@ MemberLosses Objective::losses(const at::Tensor& hidden, const at::Tensor& base_
     if (kl_) {
       const std::vector<std::int64_t> index(plan.example_index.begin(), plan.example_index.end());
       const at::Tensor log_q =
-          base_log_probabilities_.index_select(0, at::tensor(index, at::kLong).to(decoder_.device())).to(log_p.scalar_type());
+          base_log_probabilities_.index_select(0, at::tensor(index, at::kLong).to(decoder_.device()))
+              .to(log_p.scalar_type());
       kl = kl_->direction == KlDirection::member_to_base ? divergence(log_p, log_q, plan.missing)
                                                          : divergence(log_q, log_p, plan.missing);
     }

@@ -21,11 +21,12 @@ struct MemberLosses {
   at::Tensor divergence;  // [members] detached: KL to the base (undefined without the regulariser)
 };
 
-/// Cross-entropy of the choice probabilities (multiple choice) or of the answer tokens (completion), and the KL divergence
-/// to the base's predictions over the scored classes.
+/// Cross-entropy of the choice probabilities (multiple choice) or of the answer tokens (completion), and the KL
+/// divergence to the base's predictions over the scored classes.
 class Objective {
  public:
-  /// base_log_probabilities: [examples of the set, choices] of the base model, needed for kl_to_base on multiple choice.
+  /// base_log_probabilities: [examples of the set, choices] of the base model, needed for kl_to_base on multiple
+  /// choice.
   Objective(const Decoder& decoder, const ExampleBatcher& batcher, std::optional<KlToBase> kl,
             at::Tensor base_log_probabilities);
 

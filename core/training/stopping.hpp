@@ -22,11 +22,11 @@ struct ValidationMetrics {
 /// Where one member stands.
 struct MemberState {
   bool training = true;
-  bool diverged = false;          // turned non-finite: its last finite adapters stay, it takes no part any more
-  std::int64_t stopped_at = -1;   // step after which it stopped; -1 while it trains
-  std::int64_t best_step = -1;    // step of the best validation; -1 before the first
-  double best_value = 0.0;        // of the stopping metric
-  std::int64_t since_best = 0;    // validations without improvement
+  bool diverged = false;         // turned non-finite: its last finite adapters stay, it takes no part any more
+  std::int64_t stopped_at = -1;  // step after which it stopped; -1 while it trains
+  std::int64_t best_step = -1;   // step of the best validation; -1 before the first
+  double best_value = 0.0;       // of the stopping metric
+  std::int64_t since_best = 0;   // validations without improvement
 };
 
 /// Early stopping per member (validations without improvement of the metric), with the best adapters kept and restored.
@@ -39,11 +39,12 @@ class Stopping {
   [[nodiscard]] bool all_diverged() const;
 
   void diverge(std::int64_t member, std::int64_t step);
-  /// Takes in a validation after `step`: keeps a member's row of `parameters` when it is its best, stops the member when
-  /// its patience is spent. Returns the members that stopped now.
+  /// Takes in a validation after `step`: keeps a member's row of `parameters` when it is its best, stops the member
+  /// when its patience is spent. Returns the members that stopped now.
   std::vector<std::int64_t> validated(std::int64_t step, const std::vector<ValidationMetrics>& metrics,
                                       const at::Tensor& parameters);
-  /// Puts the best adapters back into the members' rows. Without early stopping, or before a validation, nothing changes.
+  /// Puts the best adapters back into the members' rows. Without early stopping, or before a validation, nothing
+  /// changes.
   void restore_best(at::Tensor& parameters) const;
 
  private:

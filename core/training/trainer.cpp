@@ -49,13 +49,15 @@ Trainer::Trainer(const TrainerInputs& inputs)
                  decay_segments(*inputs.bank, inputs.training.weight_decay)),
       stopping_(inputs.bank->member_count(), inputs.training.early_stopping) {
   if (inputs.training.batch_size < inputs.group->size()) {
-    throw UsageError(fmt::format("training.batch_size: a batch of {} examples cannot be shared by the {} ranks of a "
-                                 "group. Raise training.batch_size, start fewer ranks, or raise distributed.groups.",
-                                 inputs.training.batch_size, inputs.group->size()));
+    throw UsageError(
+        fmt::format("training.batch_size: a batch of {} examples cannot be shared by the {} ranks of a "
+                    "group. Raise training.batch_size, start fewer ranks, or raise distributed.groups.",
+                    inputs.training.batch_size, inputs.group->size()));
   }
   if (inputs.validation != nullptr) {
-    validation_ = std::make_unique<Predictor>(*inputs.decoder, *inputs.validation, prefix_.end_layer(),
-                                              inputs.evaluation.batch_size, inputs.prefix_budget - train_budget(inputs));
+    validation_ =
+        std::make_unique<Predictor>(*inputs.decoder, *inputs.validation, prefix_.end_layer(),
+                                    inputs.evaluation.batch_size, inputs.prefix_budget - train_budget(inputs));
   }
   at::Tensor base;
   if (inputs.training.kl_to_base && inputs.train->kind() == TaskKind::multiple_choice) {
@@ -63,10 +65,11 @@ Trainer::Trainer(const TrainerInputs& inputs)
   }
   objective_ = std::make_unique<Objective>(*inputs.decoder, *inputs.train, inputs.training.kl_to_base, base);
   if (prefix_.kept_chunks() < prefix_.chunks() && prefix_.end_layer() > 0) {
-    in_.observer->noted(fmt::format("the frozen layers' output of {} of {} parts of the training set fits the cache; the "
-                                    "rest is computed again in every epoch (training.prefix_cache sets the budget)",
-                                    prefix_.kept_chunks(), prefix_.chunks()),
-                        true);
+    in_.observer->noted(
+        fmt::format("the frozen layers' output of {} of {} parts of the training set fits the cache; the "
+                    "rest is computed again in every epoch (training.prefix_cache sets the budget)",
+                    prefix_.kept_chunks(), prefix_.chunks()),
+        true);
   }
 }
 
@@ -79,9 +82,10 @@ void Trainer::run() {
     if (validation_ && (step_ % every == 0 || step_ == total_steps_)) validate();
   }
   if (stopping_.all_diverged()) {
-    throw DivergedError(fmt::format("training diverged: all {} members became non-finite, the last at step {}. Lower "
-                                    "training.learning_rate or set training.clip_norm.",
-                                    in_.bank->member_count(), step_));
+    throw DivergedError(
+        fmt::format("training diverged: all {} members became non-finite, the last at step {}. Lower "
+                    "training.learning_rate or set training.clip_norm.",
+                    in_.bank->member_count(), step_));
   }
   stopping_.restore_best(in_.bank->parameters());
 }
@@ -158,8 +162,7 @@ void Trainer::accumulate(const std::vector<std::vector<std::size_t>>& examples, 
   const at::AutoGradMode with_gradients(true);
   const at::Tensor leaf = in_.bank->parameters().detach().requires_grad_(true);
   const auto hook = in_.bank->hook(leaf, /*training=*/true, static_cast<std::uint64_t>(step));
-  const at::Tensor hidden =
-      decoder.run_layers(x, prepared, prefix_.end_layer(), decoder.config().layers, hook.get());
+  const at::Tensor hidden = decoder.run_layers(x, prepared, prefix_.end_layer(), decoder.config().layers, hook.get());
   const MemberLosses member_losses = objective_->losses(hidden, base_hidden, batch.scoring, normalisers);
   // Members share no parameter, so the gradient of the sum holds each member's own gradient in its row.
   const auto gradients = torch::autograd::grad({member_losses.total.sum()}, {leaf});
@@ -180,11 +183,12 @@ void Trainer::update(const Gradients& gradients) {
     const bool finite = std::isfinite(norms[m]) && std::isfinite(gradients.loss[m]);
     if (was_training && !finite) {
       stopping_.diverge(static_cast<std::int64_t>(m), step_ + 1);
-      in_.observer->noted(fmt::format("member {} turned non-finite at step {} (loss {}, gradient norm {}); it keeps its "
-                                      "last finite adapters and trains no further. Lower its learning rate or set "
-                                      "training.clip_norm.",
-                                      member, step_ + 1, gradients.loss[m], norms[m]),
-                          true);
+      in_.observer->noted(
+          fmt::format("member {} turned non-finite at step {} (loss {}, gradient norm {}); it keeps its "
+                      "last finite adapters and trains no further. Lower its learning rate or set "
+                      "training.clip_norm.",
+                      member, step_ + 1, gradients.loss[m], norms[m]),
+          true);
     }
     MemberStep& step = steps[m];
     step.update = was_training && finite;

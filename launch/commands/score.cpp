@@ -111,14 +111,16 @@ void score(const Options& options) {
 
 void add_score_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("score", "Log-probabilities of texts under a base model, one JSON line a text");
+  CLI::App* command =
+      app.add_subcommand("score", "Log-probabilities of texts under a base model, one JSON line a text");
   command->add_option("BASE", options->base, "A .gguf file or a Hugging Face model directory")->required();
   command->add_option("--data", options->data, "JSON lines with `text`, or with `ids` (taken as they are)")->required();
   command->add_option("--top", options->top, "Also the K likeliest next tokens with their logits")
       ->check(CLI::Range(0, 1000000));
   command->add_option("--dtype", options->dtype, "float32 or bfloat16")->check(CLI::IsMember({"float32", "bfloat16"}));
   command->add_option("--device", options->device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  command->footer("Example:\n  chorale score .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --data texts.jsonl --top 5\n");
+  command->footer(
+      "Example:\n  chorale score .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --data texts.jsonl --top 5\n");
   command->callback([options] { score(*options); });
 }
 

@@ -35,11 +35,11 @@ void print_result(const Recipe& recipe, const nlohmann::json& metrics) {
   const std::string shifted = shifted_table(datasets);
   if (!shifted.empty()) write_output("\n" + shifted);
   const nlohmann::json& seconds = metrics["seconds"];
-  write_output(fmt::format("\nloading {:.1f} s, training {:.1f} s, evaluation {:.1f} s, peak memory {:.2f} GB\n"
-                           "results in {}: metrics.json, predictions.h5, log.jsonl, recipe.yaml\n",
-                           seconds["loading"].get<double>(), seconds["training"].get<double>(),
-                           seconds["evaluation"].get<double>(), metrics["peak_memory_bytes"].get<double>() * 1e-9,
-                           recipe.output_directory));
+  write_output(fmt::format(
+      "\nloading {:.1f} s, training {:.1f} s, evaluation {:.1f} s, peak memory {:.2f} GB\n"
+      "results in {}: metrics.json, predictions.h5, log.jsonl, recipe.yaml\n",
+      seconds["loading"].get<double>(), seconds["training"].get<double>(), seconds["evaluation"].get<double>(),
+      metrics["peak_memory_bytes"].get<double>() * 1e-9, recipe.output_directory));
 }
 
 void train(const Options& options) {

@@ -42,9 +42,10 @@ DataSets load_data_sets(const Recipe& recipe, const Tokenizer& tokenizer) {
   } else if (recipe.data.validation_fraction > 0.0) {
     Split split = split_by_hash(train, recipe.data.validation_fraction);
     if (split.taken.records.empty() || split.rest.records.empty()) {
-      throw UsageError(fmt::format("data.validation.fraction: a share of {} of the {} records of {} leaves one side "
-                                   "empty. Change the fraction or give data.validation.path.",
-                                   recipe.data.validation_fraction, train.records.size(), train.path));
+      throw UsageError(
+          fmt::format("data.validation.fraction: a share of {} of the {} records of {} leaves one side "
+                      "empty. Change the fraction or give data.validation.path.",
+                      recipe.data.validation_fraction, train.records.size(), train.path));
     }
     sets.validation = encode(split.taken, recipe, tokenizer, "validation", true);
     train = std::move(split.rest);

@@ -18,8 +18,8 @@ struct DataSets {
 };
 
 /// Reads and encodes every set, so that every mistake in the data shows before training starts. Throws UsageError when
-/// the recipe names no training data or a split leaves a side empty, InputError for the data itself. Logs the sizes, what
-/// was skipped or cut, and once how many bytes had no token.
+/// the recipe names no training data or a split leaves a side empty, InputError for the data itself. Logs the sizes,
+/// what was skipped or cut, and once how many bytes had no token.
 [[nodiscard]] DataSets load_data_sets(const Recipe& recipe, const Tokenizer& tokenizer);
 
 }  // namespace chorale

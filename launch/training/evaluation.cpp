@@ -35,7 +35,8 @@ EvaluationResult evaluate_sets(const Recipe& recipe, const DataSets& sets, const
   progress.start("evaluation", total, "example");
   std::int64_t before = 0;
   for (const ExampleSet* set : all) {
-    const ExampleBatcher batcher(*set, recipe.task.kind, recipe.task.scoring, decoder.device(), decoder.residual_dtype());
+    const ExampleBatcher batcher(*set, recipe.task.kind, recipe.task.scoring, decoder.device(),
+                                 decoder.residual_dtype());
     Predictor predictor(decoder, batcher, bank.layout().lowest_layer(), recipe.evaluation.batch_size, 0);
     const auto show = [&](std::size_t done) { progress.update(before + static_cast<std::int64_t>(done)); };
     if (recipe.task.kind == TaskKind::completion) {

@@ -18,8 +18,8 @@ struct EvaluationResult {
   std::vector<Predictions> predictions;  // validation, test, then the shifted sets; none for completion
 };
 
-/// Runs every member over the validation, test and shifted sets and computes all metrics. Temperatures are fitted on the
-/// validation set alone.
+/// Runs every member over the validation, test and shifted sets and computes all metrics. Temperatures are fitted on
+/// the validation set alone.
 [[nodiscard]] EvaluationResult evaluate_sets(const Recipe& recipe, const DataSets& sets, const Decoder& decoder,
                                              const AdapterBank& bank, Progress& progress);
 

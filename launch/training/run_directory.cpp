@@ -19,9 +19,10 @@ RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
       throw UsageError(fmt::format("output.directory: {} is a file. Name another directory.", path_));
     }
     if (!std::filesystem::is_empty(path_, error)) {
-      throw UsageError(fmt::format("output.directory: {} already holds a run; nothing was changed in it. Move it away or "
-                                   "give another one, e.g. output.directory={}-2.",
-                                   path_, path_));
+      throw UsageError(
+          fmt::format("output.directory: {} already holds a run; nothing was changed in it. Move it away or "
+                      "give another one, e.g. output.directory={}-2.",
+                      path_, path_));
     }
   } else {
     std::filesystem::create_directories(path_, error);

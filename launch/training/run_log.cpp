@@ -10,7 +10,9 @@
 namespace chorale {
 namespace {
 
-nlohmann::json number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(); }
+nlohmann::json number(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+}
 
 }  // namespace
 
@@ -28,7 +30,9 @@ void RunLog::start(std::int64_t total_steps) {
   progress_.start("training", total_steps);
 }
 
-void RunLog::finish() { progress_.finish(); }
+void RunLog::finish() {
+  progress_.finish();
+}
 
 void RunLog::write(const nlohmann::json& line) {
   const std::string text = line.dump() + "\n";

@@ -127,21 +127,19 @@ nlohmann::json run_training(const Recipe& recipe, Progress& progress) {
   const EvaluationResult result = evaluate_sets(recipe, sets, decoder, bank, progress);
   timings.take("evaluation");
   if (!result.predictions.empty()) write_predictions(directory.file("predictions.h5"), result.predictions);
-  const nlohmann::json metrics = {{"format", "chorale-metrics"},
-                                  {"format_version", 1},
-                                  {"created_by", "chorale " CHORALE_VERSION},
-                                  {"name", recipe.name},
-                                  {"seed", recipe.seed},
-                                  {"base_fingerprint", files->fingerprint()},
-                                  {"members", recipe.ensemble.members},
-                                  {"adapter_parameters_per_member", bank.layout().parameters()},
-                                  {"training",
-                                   {{"steps", trainer.steps_done()},
-                                    {"tokens", log.tokens()},
-                                    {"members", member_states(trainer)}}},
-                                  {"datasets", result.datasets},
-                                  {"seconds", timings.json()},
-                                  {"peak_memory_bytes", peak_memory_bytes()}};
+  const nlohmann::json metrics = {
+      {"format", "chorale-metrics"},
+      {"format_version", 1},
+      {"created_by", "chorale " CHORALE_VERSION},
+      {"name", recipe.name},
+      {"seed", recipe.seed},
+      {"base_fingerprint", files->fingerprint()},
+      {"members", recipe.ensemble.members},
+      {"adapter_parameters_per_member", bank.layout().parameters()},
+      {"training", {{"steps", trainer.steps_done()}, {"tokens", log.tokens()}, {"members", member_states(trainer)}}},
+      {"datasets", result.datasets},
+      {"seconds", timings.json()},
+      {"peak_memory_bytes", peak_memory_bytes()}};
   write_file_atomically(directory.file("metrics.json"), metrics.dump(2) + "\n");
   return metrics;
 }

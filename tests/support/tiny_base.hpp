@@ -63,6 +63,11 @@ class TinyBase : public BaseFiles {
     CHORALE_ASSERT(out.size() == tensor.values.size(), "the reader asked for another size");
     std::copy(tensor.values.begin(), tensor.values.end(), out.begin());
   }
+  void read_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<float> out) const override {
+    const Tensor& tensor = at(name);
+    const std::int64_t width = static_cast<std::int64_t>(tensor.values.size()) / tensor.shape[0];
+    std::copy_n(tensor.values.begin() + first * width, count * width, out.begin());
+  }
   void release_pages() const override {}
   [[nodiscard]] std::string fingerprint() const override { return "tiny"; }
 

@@ -15,8 +15,8 @@ struct TinyTask {
   Scoring scoring = Scoring::label_token;
 };
 
-/// `count` examples whose prompts share their first `common` tokens and have 1 to 7 of their own; 2 to 4 choices (K varies
-/// by example), options of 1 to 4 tokens.
+/// `count` examples whose prompts share their first `common` tokens and have 1 to 7 of their own; 2 to 4 choices (K
+/// varies by example), options of 1 to 4 tokens.
 inline ExampleSet tiny_examples(const TinyTask& task, std::size_t count, std::size_t common = 3,
                                 std::uint64_t seed = 11) {
   const auto vocabulary = static_cast<std::uint32_t>(tiny_config().vocabulary);
