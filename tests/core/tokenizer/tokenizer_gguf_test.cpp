@@ -1,4 +1,4 @@
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 
@@ -22,10 +22,10 @@ TEST_CASE("SmolLM2's GGUF tokenizer gives the golden ids") {
     WARN("SKIPPED: the base model is not installed");
     return;
   }
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   const auto tokenizer = load_tokenizer(path);
-  const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - begin;
-  CHECK(loading.count() < 3.0);  // 0.05 s on a quiet machine
+  // Processor time, so that a busy machine does not count; 0.05 s optimised, and a sanitizer may take ten times that.
+  CHECK(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC < 1.5);
   REQUIRE(tokenizer->encode("The capital of France is", true) == Ids{504, 3575, 282, 4649, 314});
   REQUIRE(tokenizer->encode("Definition: a tangible and visible entity\nCategory:", true) ==
           Ids{18543, 42, 253, 15938, 284, 6178, 10404, 198, 27348, 42});
@@ -102,7 +102,7 @@ TEST_CASE("each named pre-tokeniser cuts, normalises and begins texts its own wa
   REQUIRE(ids("qwen2", "ab b1111") == Ids{6, 7, 4, 4, 4, 4});
   // Only qwen2 composes.
   REQUIRE(ids("qwen2", "e\u0301") == Ids{13});
-  REQUIRE(ids("gpt-2", "e\u0301") == Ids{8, 9});
+  REQUIRE(ids("gpt-2", "e\u0301") == Ids{8, 9, 10});
 }
 
 TEST_CASE("the file's own switch for BOS wins over the habit of its kind") {
