@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def read_pieces(path):
-    """[(bytes, score)] by id, from a file of: int32 longest piece, then per piece float32 score, int32 length, bytes."""
+    """[(bytes, score)] by id, from a file of: int32 longest piece; per piece float32 score, int32 length, bytes."""
     data, position, pieces = Path(path).read_bytes(), 4, []
     while position < len(data):
         score, length = struct.unpack_from("<fi", data, position)
