@@ -110,7 +110,8 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error, int
     break;
   }
   const std::string help = chosen.empty() ? std::string("chorale --help") : "chorale " + command.get_name() + " --help";
-  return fmt::format("{}\n`{}` shows how to call it", message, help);
+  while (message.ends_with('.') || message.ends_with('\n')) message.pop_back();
+  return fmt::format("{}; `{}` shows how to call it", message, help);
 }
 
 int run(int argc, char** argv) {

@@ -26,6 +26,27 @@ std::string row(std::string_view name, std::string_view value) {
   return fmt::format("{:<14} {}\n", name, value);
 }
 
+// A sentence of parts joined by "; ", broken between parts so that lines stay within the width.
+std::string wrapped_row(std::string_view name, const std::string& sentence) {
+  const std::size_t indent = row("", "").size() - 1;
+  std::string text = row(name, "");
+  text.pop_back();
+  std::size_t column = indent;
+  for (std::size_t from = 0; from < sentence.size();) {
+    std::size_t to = sentence.find("; ", from);
+    to = to == std::string::npos ? sentence.size() : to + 2;
+    if (column > indent && column + (to - from) > kWidth + 1) {
+      while (text.ends_with(' ')) text.pop_back();
+      text += "\n" + std::string(indent, ' ');
+      column = indent;
+    }
+    text += sentence.substr(from, to - from);
+    column += to - from;
+    from = to;
+  }
+  return text + "\n";
+}
+
 std::string byte_words(double bytes) {
   if (bytes < 1024) return fmt::format("{:.0f} bytes", bytes);
   for (const char* unit : {"KiB", "MiB", "GiB"}) {
@@ -54,7 +75,7 @@ std::string weights_table(const ordered_json& weights) {
   std::string text = row("parameters", plain(weights.at("parameters")));
   text += row("size", byte_words(weights.at("bytes").get<double>()));
   if (weights.contains("problem")) text += row("not usable", plain(weights.at("problem")));
-  if (weights.contains("tokenizer")) text += row("tokenizer", weights.at("tokenizer").get<std::string>());
+  if (weights.contains("tokenizer")) text += wrapped_row("tokenizer", weights.at("tokenizer").get<std::string>());
   if (weights.contains("config") && weights.at("config").is_object()) {
     text += "\nconfiguration\n";
     for (const auto& [key, value] : weights.at("config").items())
@@ -78,7 +99,7 @@ std::string weights_table(const ordered_json& weights) {
   if (weights.contains("metadata") && !weights.at("metadata").empty()) {
     text += "\nmetadata\n";
     for (const auto& [key, value] : weights.at("metadata").items()) {
-      text += fmt::format("  {:<40} {}\n", printable(key, 60), printable(plain(value), 56));
+      text += fmt::format("  {:<40} {}\n", printable(key, 60), printable(plain(value), 54));
     }
   }
   return text;
@@ -125,7 +146,7 @@ std::string predictions_table(const ordered_json& predictions) {
 std::string inspect_table(const ordered_json& description) {
   const std::string kind = description.at("kind").get<std::string>();
   std::string text = row("path", plain(description.at("path"))) + row("kind", kind);
-  if (kind == "tokenizer") return text + row("tokenizer", description.at("description").get<std::string>());
+  if (kind == "tokenizer") return text + wrapped_row("tokenizer", description.at("description").get<std::string>());
   if (kind == "data") return text + data_table(description);
   if (kind == "predictions") return text + predictions_table(description);
   return text + weights_table(description);

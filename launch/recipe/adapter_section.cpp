@@ -98,7 +98,11 @@ void write_layers(Writer& writer, const std::vector<std::int64_t>& layers) {
     parts.push_back(last == i ? fmt::format("{}", layers[i]) : fmt::format("{}-{}", layers[i], layers[last]));
     i = last + 1;
   }
-  writer.words("layers", parts);
+  if (parts.size() == 1) {
+    writer.word("layers", parts.front());
+  } else {
+    writer.words("layers", parts);
+  }
 }
 
 }  // namespace
