@@ -1,10 +1,4 @@
-"""Random Llama checkpoints written by transformers, and the program's scores of token ids."""
-
-import json
-import os
-import subprocess
-import tempfile
-from pathlib import Path
+"""Random small Llama checkpoints written by transformers."""
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -12,11 +6,6 @@ from transformers.utils import logging
 
 logging.disable_progress_bar()  # the models are tiny: their bars would only fill the log
 torch.set_num_threads(1)  # more threads would only wait for each other
-
-SOURCE = Path(os.environ["CHORALE_SOURCE"])
-BIN = Path(os.environ["CHORALE_BIN"])
-MODEL = SOURCE / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-SHARED = SOURCE.parent / "shared/data"
 
 SMALL = {
     "vocab_size": 512,
@@ -57,16 +46,3 @@ def load_llama(directory):
 
 def random_ids(count, seed, vocabulary=512):
     return torch.randint(vocabulary, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
-
-
-def score(base, records, *arguments):
-    """`chorale score` on records with `text` or `ids`, all in one process: its JSON lines as a list."""
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as data:
-        data.writelines(json.dumps(record) + "\n" for record in records)
-        data.flush()
-        command = [BIN / "chorale", "score", base, "--data", data.name, "--device", "cpu", "--no-progress", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(results) == len(records)
-    return results

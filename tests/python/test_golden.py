@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from helpers_llama import MODEL, SHARED, SOURCE, score
+from helpers_score import MODEL, SHARED, SOURCE, score
 from helpers_sentencepiece import encode, read_pieces
 
 sys.path.insert(0, str(SOURCE / "tests/support"))

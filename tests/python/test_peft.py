@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 import torch
-from helpers_llama import BIN, random_ids, random_llama
+from helpers_llama import random_ids, random_llama
 from helpers_peft import PeftMember, picked
+from helpers_score import BIN
 from safetensors.torch import load_file, save_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing")  # PEFT's use of transformers

@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from helpers_llama import SMALL, load_llama, random_ids, random_llama, randomise, score
+from helpers_llama import SMALL, load_llama, random_ids, random_llama, randomise
+from helpers_score import score
 from transformers import LlamaConfig, LlamaForCausalLM
 
 LINEAR = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
