@@ -60,7 +60,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
                             const at::Tensor& b, const LowRankTermPtr& term) {
-    at::Tensor y = term->frozen.forward(x);
+    at::Tensor y = term->frozen.product(x);
     const at::Tensor u = down(x, a, *term);
     for_members(*term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
       std::int64_t row = 0;

@@ -3,27 +3,39 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+
 namespace chorale {
 
 /// y = x W^T (+ bias), with W [out, in] frozen: its only derivative is that of the input.
+///
+/// A weight that never changes can be laid out once in the order the matrix product reads it. On the CPU in float32 the
+/// weight is kept in oneDNN's blocked layout, and a second, transposed one is made when the first gradient asks for it;
+/// tests/bench/README.md has the gain. Other types and devices use torch's plain product.
 class FrozenLinear {
  public:
   FrozenLinear() = default;
-  explicit FrozenLinear(at::Tensor weight, at::Tensor bias = at::Tensor())
-      : weight_(std::move(weight)), bias_(std::move(bias)) {}
+  explicit FrozenLinear(at::Tensor weight, at::Tensor bias = at::Tensor());
 
   /// x: [rows, in] of the weight's type -> [rows, out]. Differentiable in x.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const;
-  /// dy: [rows, out] -> dy W [rows, in]. Not differentiable: used inside hand-written backward passes.
+  /// The same without recording anything: for use inside hand-written forward passes.
+  [[nodiscard]] at::Tensor product(const at::Tensor& x) const;
+  /// dy: [rows, out] -> dy W [rows, in]. Not differentiable: for use inside hand-written backward passes.
   [[nodiscard]] at::Tensor input_gradient(const at::Tensor& dy) const;
 
-  [[nodiscard]] const at::Tensor& weight() const { return weight_; }
-  [[nodiscard]] std::int64_t in() const { return weight_.size(1); }
-  [[nodiscard]] std::int64_t out() const { return weight_.size(0); }
+  /// The weight in its plain layout (a copy where it is kept in another).
+  [[nodiscard]] at::Tensor weight() const;
 
  private:
-  at::Tensor weight_;
-  at::Tensor bias_;  // [out] or undefined
+  struct Packed {
+    at::Tensor weight;      // blocked
+    at::Tensor transposed;  // blocked, made at first use
+  };
+
+  at::Tensor weight_;  // plain; undefined when packed
+  at::Tensor bias_;    // [out] or undefined
+  std::shared_ptr<Packed> packed_;
 };
 
 }  // namespace chorale
