@@ -22,7 +22,7 @@ def chorale(*arguments, **options):
 
 
 def commands():
-    listed = chorale("--help").stdout.split("Subcommands:")[1]
+    listed = chorale("--help").stdout.split("Subcommands:")[1].split("Example:")[0]
     return re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE)
 
 
