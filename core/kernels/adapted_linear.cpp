@@ -9,6 +9,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/base/errors.hpp"
+#include "core/kernels/grouped_low_rank.hpp"
 
 namespace chorale {
 namespace {
@@ -23,8 +24,7 @@ at::Tensor mask_of(const LowRankTerm& term, const at::Tensor& x, std::size_t lin
   return dropout_mask(x, term.stream_offsets, term.row_keys, key_of(term, linear), term.dropout);
 }
 
-// Calls body(member, first row, row count) for every member that has rows. The members' products are small beside the
-// frozen one they share; they run one after the other, each on all threads.
+// Calls body(member, first row, row count) for every member that has rows.
 template <typename Body>
 void for_members(const LowRankTerm& term, const Body& body) {
   for (std::size_t m = 0; m + 1 < term.stream_offsets.size(); ++m) {
@@ -34,24 +34,21 @@ void for_members(const LowRankTerm& term, const Body& body) {
   }
 }
 
+// Columns of the rank-sized product that belong to linear l.
+std::int64_t first_of(const LowRankTerm& term, std::size_t l) {
+  return static_cast<std::int64_t>(l) * term.rank;
+}
+
 // u = x A^T for every member, all linears side by side: [rows, linears*rank].
 at::Tensor down(const at::Tensor& x, const at::Tensor& a, const LowRankTerm& term) {
   at::Tensor u = at::empty({x.size(0), a.size(1)}, x.options());
   if (term.dropout == 0.0) {
-    for_members(term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
-      at::Tensor out = u.narrow(0, begin, count);
-      at::mm_out(out, x.narrow(0, begin, count), a[m].t());
-    });
+    grouped_down(x, 0, a, u, 0, term.stream_offsets, 1.0);
     return u;
   }
   for (std::size_t l = 0; l < term.columns.size(); ++l) {
-    const auto first = static_cast<std::int64_t>(l) * term.rank;
-    const at::Tensor dropped = x * mask_of(term, x, l);
-    for_members(term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
-      u.narrow(0, begin, count)
-          .narrow(1, first, term.rank)
-          .copy_(at::mm(dropped.narrow(0, begin, count), a[m].narrow(0, first, term.rank).t()));
-    });
+    const std::int64_t first = first_of(term, l);
+    grouped_down(x * mask_of(term, x, l), 0, a.narrow(1, first, term.rank), u, first, term.stream_offsets, 1.0);
   }
   return u;
 }
@@ -62,18 +59,16 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
                             const at::Tensor& b, const LowRankTermPtr& term) {
     at::Tensor y = term->frozen.product(x);
     const at::Tensor u = down(x, a, *term);
-    for_members(*term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
-      std::int64_t row = 0;
-      for (std::size_t l = 0; l < term->columns.size(); ++l) {
-        const AdaptedColumns& columns = term->columns[l];
-        at::Tensor out = y.narrow(0, begin, count).narrow(1, columns.begin, columns.count);
-        const at::Tensor small =
-            u.narrow(0, begin, count).narrow(1, static_cast<std::int64_t>(l) * term->rank, term->rank);
-        out.addmm_(small, b[m].narrow(0, row, columns.count).t(), 1.0, term->scale);
-        row += columns.count;
-      }
-    });
-    context->save_for_backward({x, a, b, u});
+    // B with its long side last, as the kernels read it.
+    const at::Tensor b_rows = b.transpose(1, 2).contiguous();
+    std::int64_t row = 0;
+    for (std::size_t l = 0; l < term->columns.size(); ++l) {
+      const AdaptedColumns& columns = term->columns[l];
+      grouped_up(u, first_of(*term, l), b_rows.narrow(2, row, columns.count), y, columns.begin, term->stream_offsets,
+                 term->scale);
+      row += columns.count;
+    }
+    context->save_for_backward({x, a, b_rows, u});
     context->saved_data["term"] = c10::IValue::make_capsule(term);
     return y;
   }
@@ -83,40 +78,31 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     const auto saved = context->get_saved_variables();
     const at::Tensor& x = saved[0];
     const at::Tensor& a = saved[1];
-    const at::Tensor& b = saved[2];
+    const at::Tensor& b_rows = saved[2];
     const at::Tensor& u = saved[3];
     const auto term = c10::static_intrusive_pointer_cast<LowRankTerm>(context->saved_data["term"].toCapsule());
     const at::Tensor dy = gradients[0].contiguous();
-    const bool input_needed = context->needs_input_grad(0);
-    // Members without rows get zeros; everybody else's slices are written whole.
-    at::Tensor da = at::zeros(a.sizes(), x.options());
-    at::Tensor db = at::zeros(b.sizes(), x.options());
     at::Tensor du = at::empty(u.sizes(), u.options());
-    for_members(*term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
-      std::int64_t row = 0;
-      for (std::size_t l = 0; l < term->columns.size(); ++l) {
-        const AdaptedColumns& columns = term->columns[l];
-        const auto first = static_cast<std::int64_t>(l) * term->rank;
-        const at::Tensor dy_here = dy.narrow(0, begin, count).narrow(1, columns.begin, columns.count);
-        at::Tensor du_here = du.narrow(0, begin, count).narrow(1, first, term->rank);
-        du_here.addmm_(dy_here, b[m].narrow(0, row, columns.count), 0.0, term->scale);
-        at::Tensor db_here = db[m].narrow(0, row, columns.count);
-        db_here.addmm_(dy_here.t(), u.narrow(0, begin, count).narrow(1, first, term->rank), 0.0, term->scale);
-        row += columns.count;
-      }
-    });
-    at::Tensor dx = input_needed ? term->frozen.input_gradient(dy) : at::Tensor();
+    at::Tensor db_rows = at::empty(b_rows.sizes(), b_rows.options());
+    std::int64_t row = 0;
+    for (std::size_t l = 0; l < term->columns.size(); ++l) {
+      const AdaptedColumns& columns = term->columns[l];
+      const std::int64_t first = first_of(*term, l);
+      grouped_down(dy, columns.begin, b_rows.narrow(2, row, columns.count), du, first, term->stream_offsets,
+                   term->scale);
+      at::Tensor db = db_rows.narrow(2, row, columns.count);
+      grouped_outer(u, first, dy, columns.begin, db, term->stream_offsets, term->scale);
+      row += columns.count;
+    }
+    at::Tensor da = at::empty(a.sizes(), x.options());
+    at::Tensor dx = context->needs_input_grad(0) ? term->frozen.input_gradient(dy) : at::Tensor();
     if (term->dropout == 0.0) {
-      for_members(*term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
-        const at::Tensor du_here = du.narrow(0, begin, count);
-        at::Tensor da_here = da[m];
-        at::mm_out(da_here, du_here.t(), x.narrow(0, begin, count));
-        if (input_needed) dx.narrow(0, begin, count).addmm_(du_here, a[m]);
-      });
+      grouped_outer(du, 0, x, 0, da, term->stream_offsets, 1.0);
+      if (dx.defined()) grouped_up(du, 0, a, dx, 0, term->stream_offsets, 1.0);
     } else {
       through_dropout(*term, x, a, du, da, dx);
     }
-    return {dx, da, db, at::Tensor()};
+    return {dx, da, db_rows.transpose(1, 2), at::Tensor()};
   }
 
  private:
@@ -124,17 +110,14 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
   static void through_dropout(const LowRankTerm& term, const at::Tensor& x, const at::Tensor& a, const at::Tensor& du,
                               at::Tensor& da, at::Tensor& dx) {
     for (std::size_t l = 0; l < term.columns.size(); ++l) {
-      const auto first = static_cast<std::int64_t>(l) * term.rank;
+      const std::int64_t first = first_of(term, l);
       const at::Tensor mask = mask_of(term, x, l);
-      const at::Tensor dropped = x * mask;
-      for_members(term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
-        const at::Tensor du_here = du.narrow(0, begin, count).narrow(1, first, term.rank);
-        da[m].narrow(0, first, term.rank).copy_(at::mm(du_here.t(), dropped.narrow(0, begin, count)));
-        if (dx.defined()) {
-          dx.narrow(0, begin, count)
-              .addcmul_(at::mm(du_here, a[m].narrow(0, first, term.rank)), mask.narrow(0, begin, count));
-        }
-      });
+      at::Tensor da_here = da.narrow(1, first, term.rank);
+      grouped_outer(du, first, x * mask, 0, da_here, term.stream_offsets, 1.0);
+      if (!dx.defined()) continue;
+      at::Tensor through = at::zeros(x.sizes(), x.options());
+      grouped_up(du, first, a.narrow(1, first, term.rank), through, 0, term.stream_offsets, 1.0);
+      dx.addcmul_(through, mask);
     }
   }
 };
