@@ -48,10 +48,14 @@ class Object {
   void set_attribute(const std::string& name, std::string_view value);
   void set_attribute(const std::string& name, const std::vector<std::string>& values);
   void set_attribute(const std::string& name, std::int64_t value);
+  void set_attribute(const std::string& name, double value);
   [[nodiscard]] bool has_attribute(const std::string& name) const;
   /// Nothing when the attribute is absent or of another kind.
   [[nodiscard]] std::optional<std::string> string_attribute(const std::string& name) const;
   [[nodiscard]] std::optional<std::int64_t> integer_attribute(const std::string& name) const;
+  [[nodiscard]] std::optional<double> real_attribute(const std::string& name) const;
+  /// A list of variable-length strings.
+  [[nodiscard]] std::optional<std::vector<std::string>> strings_attribute(const std::string& name) const;
   [[nodiscard]] const Place& place() const { return place_; }
 
  protected:

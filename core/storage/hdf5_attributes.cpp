@@ -43,11 +43,17 @@ void Object::set_attribute(const std::string& name, const std::vector<std::strin
   const hsize_t count = values.size();
   const Handle space = own(H5Screate_simple(1, &count, nullptr), place_, "describe an attribute of");
   const Handle type = string_type(H5T_VARIABLE, place_);
-  write_attribute(handle_, place_, name, space, type.get(), pointers(values).data());
+  std::vector<const char*> texts = pointers(values);
+  texts.push_back(nullptr);  // the library refuses a null buffer, also for no values
+  write_attribute(handle_, place_, name, space, type.get(), texts.data());
 }
 
 void Object::set_attribute(const std::string& name, std::int64_t value) {
   write_attribute(handle_, place_, name, scalar(place_), native_type<std::int64_t>(), &value);
+}
+
+void Object::set_attribute(const std::string& name, double value) {
+  write_attribute(handle_, place_, name, scalar(place_), native_type<double>(), &value);
 }
 
 bool Object::has_attribute(const std::string& name) const {
@@ -81,6 +87,40 @@ std::optional<std::int64_t> Object::integer_attribute(const std::string& name) c
   std::int64_t value = 0;
   check(H5Aread(attribute.get(), native_type<std::int64_t>(), &value), place_, "read the attribute '" + name + "' of");
   return value;
+}
+
+std::optional<double> Object::real_attribute(const std::string& name) const {
+  const Handle attribute = single_value(handle_, place_, name, H5T_FLOAT);
+  if (attribute.get() < 0) {
+    return std::nullopt;
+  }
+  double value = 0.0;
+  check(H5Aread(attribute.get(), native_type<double>(), &value), place_, "read the attribute '" + name + "' of");
+  return value;
+}
+
+std::optional<std::vector<std::string>> Object::strings_attribute(const std::string& name) const {
+  constexpr hssize_t kMostValues = 1 << 20;  // far more than anything we list
+  const std::string action = "read the attribute '" + name + "' of";
+  if (!has_attribute(name)) {
+    return std::nullopt;
+  }
+  const Handle attribute = own(H5Aopen(handle_.get(), name.c_str(), H5P_DEFAULT), place_, action);
+  const Handle type = own(H5Aget_type(attribute.get()), place_, action);
+  const Handle space = own(H5Aget_space(attribute.get()), place_, action);
+  const hssize_t count = H5Sget_simple_extent_npoints(space.get());
+  if (H5Tget_class(type.get()) != H5T_STRING || check(H5Tis_variable_str(type.get()), place_, action) == 0 ||
+      H5Sget_simple_extent_ndims(space.get()) != 1 || count < 0 || count > kMostValues) {
+    return std::nullopt;
+  }
+  std::vector<char*> texts(static_cast<std::size_t>(count) + 1, nullptr);  // no null buffer here either
+  check(H5Aread(attribute.get(), type.get(), texts.data()), place_, action);
+  std::vector<std::string> values;
+  for (std::size_t position = 0; position + 1 < texts.size(); ++position) {
+    values.emplace_back(texts[position] == nullptr ? "" : texts[position]);
+  }
+  check(H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, texts.data()), place_, action);
+  return values;
 }
 
 }  // namespace chorale::hdf5

@@ -13,6 +13,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
 #include "core/ensemble/log_math.hpp"
+#include "core/storage/format_header.hpp"
 #include "core/storage/hdf5.hpp"
 
 namespace chorale {
@@ -51,18 +52,9 @@ void write_set(hdf5::Group& parent, const Predictions& set) {
 }
 
 void check_format(const hdf5::Group& root) {
-  const std::string& file = root.place().file;
-  if (root.has_attribute("format") && root.string_attribute("format") != kFormat) {
-    throw InputError(fmt::format("{}: is a file of format '{}', not '{}'. Give a predictions file.", file,
-                                 printable(root.string_attribute("format").value_or("?")), kFormat));
-  }
-  const std::int64_t version = root.integer_attribute("format_version").value_or(kPredictionsVersion);
-  if (version > kPredictionsVersion) {
-    throw InputError(fmt::format("{}: has format_version {}, this program reads up to {}. Use a newer chorale.", file,
-                                 version, kPredictionsVersion));
-  }
+  check_format_header(root, kFormat, kPredictionsVersion);
   if (!root.contains("predictions")) {
-    throw InputError(fmt::format("{}: holds no group /predictions. Give a predictions file.", file));
+    throw InputError(fmt::format("{}: holds no group /predictions. Give a predictions file.", root.place().file));
   }
 }
 
@@ -156,9 +148,7 @@ void write_predictions(const std::string& path, std::span<const Predictions> set
   hdf5::File file = hdf5::File::create(path);
   {
     hdf5::Group root = file.root();
-    root.set_attribute("format", kFormat);
-    root.set_attribute("format_version", kPredictionsVersion);
-    root.set_attribute("created_by", "chorale " CHORALE_VERSION);
+    write_format_header(root, kFormat, kPredictionsVersion);
     for (const auto& [name, value] : attributes) {
       root.set_attribute(name, value);
     }

@@ -49,6 +49,11 @@ class Trainer {
   [[nodiscard]] std::int64_t total_steps() const { return total_steps_; }
   [[nodiscard]] std::int64_t steps_done() const { return step_; }
   [[nodiscard]] const std::vector<MemberState>& states() const { return stopping_.states(); }
+  [[nodiscard]] AdamW& optimiser() { return optimiser_; }
+
+  /// Predictions of the validation set by the adapters as they are now, when the last validation made just those; else
+  /// null. Saves whoever evaluates next from doing it again.
+  [[nodiscard]] const Predictions* current_validation() const;
 
   /// All remaining steps and validations; restores the best adapters at the end under early stopping. Throws
   /// DivergedError when no member is left that is finite.
@@ -79,6 +84,8 @@ class Trainer {
   std::int64_t step_ = 0;
   FrozenPrefix prefix_;
   std::unique_ptr<Predictor> validation_;
+  Predictions validated_;             // by the last validation
+  std::int64_t validated_step_ = -1;  // after which it was made
   std::unique_ptr<Objective> objective_;
   AdamW optimiser_;
   Stopping stopping_;

@@ -15,6 +15,7 @@
 #include "core/model/device.hpp"
 #include "core/parallel/communicator.hpp"
 #include "core/storage/predictions_file.hpp"
+#include "core/training/checkpoint.hpp"
 #include "core/training/memory_estimate.hpp"
 #include "core/training/trainer.hpp"
 #include "core/weights/base_files.hpp"
@@ -123,8 +124,12 @@ nlohmann::json run_training(const Recipe& recipe, Progress& progress) {
   trainer.run();
   log.finish();
   timings.take("training");
+  const std::string fingerprint = files->fingerprint();
+  const std::string placement = fmt::format("group 0 of 1: members 0 to {} on rank 0", recipe.ensemble.members - 1);
+  save_checkpoint(directory.file("checkpoints"), {resolved_yaml(recipe), placement, fingerprint}, bank, trainer);
+  timings.take("saving");
 
-  const EvaluationResult result = evaluate_sets(recipe, sets, decoder, bank, progress);
+  const EvaluationResult result = evaluate_sets(recipe, sets, decoder, bank, trainer.current_validation(), progress);
   timings.take("evaluation");
   if (!result.predictions.empty()) write_predictions(directory.file("predictions.h5"), result.predictions);
   const nlohmann::json metrics = {
@@ -133,7 +138,7 @@ nlohmann::json run_training(const Recipe& recipe, Progress& progress) {
       {"created_by", "chorale " CHORALE_VERSION},
       {"name", recipe.name},
       {"seed", recipe.seed},
-      {"base_fingerprint", files->fingerprint()},
+      {"base_fingerprint", fingerprint},
       {"members", recipe.ensemble.members},
       {"adapter_parameters_per_member", bank.layout().parameters()},
       {"training", {{"steps", trainer.steps_done()}, {"tokens", log.tokens()}, {"members", member_states(trainer)}}},

@@ -1,0 +1,153 @@
+// A trained bank through the files of a checkpoint and back.
+#include "core/training/checkpoint.hpp"
+
+#include <filesystem>
+
+#include "core/inference/predictor.hpp"
+#include "core/storage/checkpoint_directory.hpp"
+#include "support/catch.hpp"
+#include "support/input_error.hpp"
+#include "support/scratch_directory.hpp"
+#include "support/tiny_run.hpp"
+
+using namespace chorale;
+using test::contains;
+using test::input_error_of;
+using test::ScratchDirectory;
+using test::TinyRun;
+using test::TinyRunOptions;
+
+namespace {
+
+const CheckpointLabels kLabels = {"name: tiny\n", "group 0 of 1: members 1 to 3 on rank 0", "tiny"};
+
+TinyRunOptions float_run() {
+  TinyRunOptions options;
+  options.members = {1, 2, 3};
+  options.dtype = at::kFloat;
+  options.random_b = false;
+  return options;
+}
+
+std::vector<float> predictions_of(TinyRun& run, const AdapterBank& bank) {
+  Predictor predictor(run.decoder(), run.train(), bank.layout().lowest_layer(), 4, 0);
+  return predictor.choices(bank, nullptr).log_probabilities;
+}
+
+AdapterBank fresh_bank(const TinyRunOptions& options, std::vector<std::uint32_t> members) {
+  BankOptions bank;
+  bank.members = std::move(members);
+  bank.seed = 99;  // another start than the run's
+  return {test::tiny_config(), options.adapter, bank};
+}
+
+}  // namespace
+
+TEST_CASE("adapters loaded from a checkpoint predict what the run predicted, bit for bit") {
+  const ScratchDirectory scratch;
+  const TinyRunOptions options = float_run();
+  TinyRun run(options);
+  const std::vector<float> untrained = predictions_of(run, run.bank());
+  run.trainer().run();
+  const std::string checkpoints = scratch.file("checkpoints");
+  save_checkpoint(checkpoints, kLabels, run.bank(), run.trainer());
+
+  const CheckpointSearch search = find_latest_valid(checkpoints);
+  REQUIRE(search.found);
+  CHECK(search.problems.empty());
+  CHECK(search.found->step == run.trainer().total_steps());
+  REQUIRE(search.found->files.size() == 1);
+  const std::string path = search.found->files[0];
+  const CheckpointContent content = read_checkpoint_file(path);
+  AdapterBank bank = fresh_bank(options, options.members);
+  CHECK(predictions_of(run, bank) != predictions_of(run, run.bank()));
+  load_adapters(content, path, "tiny", bank);
+  CHECK(predictions_of(run, bank) == predictions_of(run, run.bank()));
+  CHECK(predictions_of(run, bank) != untrained);
+
+  // One member alone finds its own row.
+  AdapterBank second = fresh_bank(options, {2});
+  load_adapters(content, path, "tiny", second);
+  CHECK(second.parameters()[0].equal(run.bank().parameters()[1]));
+}
+
+TEST_CASE("what the file holds is what the trainer holds: every factor, both moments, progress") {
+  const ScratchDirectory scratch;
+  TinyRunOptions options = float_run();
+  options.validation = true;
+  options.training.epochs = 4;
+  options.training.early_stopping = EarlyStopping{StoppingMetric::nll, 1};
+  TinyRun run(options);
+  run.trainer().run();
+  const std::string path = scratch.file("group_000.h5");
+  write_group_checkpoint(path, kLabels, run.bank(), run.trainer());
+  const CheckpointContent content = read_checkpoint_file(path);
+  CHECK(content.header.step == run.trainer().steps_done());
+  CHECK(content.header.recipe == kLabels.recipe);
+  CHECK(content.header.placement == kLabels.placement);
+  CHECK(content.header.scale == 1.5);  // alpha 3 over rank 2
+  REQUIRE(content.members.size() == 3);
+  const auto equal_row = [](const std::vector<float>& row, const at::Tensor& buffer, std::int64_t m) {
+    const at::Tensor expected = buffer[m].contiguous();
+    return std::equal(row.begin(), row.end(), expected.const_data_ptr<float>(),
+                      expected.const_data_ptr<float>() + expected.numel());
+  };
+  for (std::int64_t m = 0; m < 3; ++m) {
+    const StoredMember& member = content.members[static_cast<std::size_t>(m)];
+    const MemberState& state = run.trainer().states()[static_cast<std::size_t>(m)];
+    CHECK(member.member == static_cast<std::uint32_t>(m) + 1);
+    CHECK(equal_row(member.parameters, run.bank().parameters(), m));
+    CHECK(equal_row(member.first_moment, run.trainer().optimiser().first_moment(), m));
+    CHECK(equal_row(member.second_moment, run.trainer().optimiser().second_moment(), m));
+    CHECK(member.progress.updates == run.trainer().optimiser().counts()[static_cast<std::size_t>(m)]);
+    CHECK(member.progress.updates > 0);
+    CHECK(member.progress.training == state.training);
+    CHECK(member.progress.stopped_at == state.stopped_at);
+    CHECK(member.progress.best_step == state.best_step);
+    CHECK(member.progress.best_step > 0);
+    CHECK(member.progress.best_value == state.best_value);
+    CHECK(member.progress.since_best == state.since_best);
+    // The place of every factor, by the bank's own views.
+    std::size_t offset = 0;
+    for (const CheckpointFactor& factor : content.header.factors) {
+      const auto& sites = run.bank().layout().sites();
+      const auto site = std::find_if(sites.begin(), sites.end(),
+                                     [&](const AdapterSite& candidate) { return candidate.module == factor.module; });
+      REQUIRE(site != sites.end());
+      const at::Tensor view = (factor.factor == 'A' ? run.bank().a(m, *site) : run.bank().b(m, *site)).contiguous();
+      REQUIRE(view.size(0) == static_cast<std::int64_t>(factor.rows));
+      REQUIRE(view.size(1) == static_cast<std::int64_t>(factor.columns));
+      CHECK(std::equal(view.const_data_ptr<float>(), view.const_data_ptr<float>() + view.numel(),
+                       member.parameters.begin() + static_cast<std::ptrdiff_t>(offset)));
+      offset += static_cast<std::size_t>(view.numel());
+    }
+    CHECK(offset == member.parameters.size());
+  }
+}
+
+TEST_CASE("adapters of another base, another shape or another group are refused, the bank left as it was") {
+  const ScratchDirectory scratch;
+  const TinyRunOptions options = float_run();
+  TinyRun run(options);
+  run.trainer().step();
+  const std::string path = scratch.file("group_000.h5");
+  write_group_checkpoint(path, kLabels, run.bank(), run.trainer());
+  const CheckpointContent content = read_checkpoint_file(path);
+
+  AdapterBank bank = fresh_bank(options, options.members);
+  const at::Tensor before = bank.parameters().clone();
+  const std::string other_base = input_error_of([&] { load_adapters(content, path, "another", bank); });
+  CHECK_THAT(other_base, contains(path) && contains("another base model"));
+  AdapterBank stranger = fresh_bank(options, {1, 7});
+  CHECK_THAT(input_error_of([&] { load_adapters(content, path, "tiny", stranger); }), contains("member 7"));
+  CHECK(bank.parameters().equal(before));
+
+  TinyRunOptions wider = options;
+  wider.adapter.rank = 3;
+  AdapterBank other_rank = fresh_bank(wider, options.members);
+  CHECK_THAT(input_error_of([&] { load_adapters(content, path, "tiny", other_rank); }), contains("another rank"));
+  TinyRunOptions louder = options;
+  louder.adapter.alpha = 4.0;
+  AdapterBank other_scale = fresh_bank(louder, options.members);
+  CHECK_THAT(input_error_of([&] { load_adapters(content, path, "tiny", other_scale); }), contains("another scale"));
+}
