@@ -214,10 +214,14 @@ void Trainer::validate() {
   EvaluationConfig config = in_.evaluation;
   config.bootstrap = 0;
   config.temperature = false;
-  const bool choices = in_.validation->kind() == TaskKind::multiple_choice;
-  const nlohmann::json metrics =
-      choices ? evaluate_predictions(validation_->choices(*in_.bank, nullptr), nullptr, config, in_.seed)
-              : evaluate_tokens(validation_->tokens(*in_.bank, nullptr));
+  nlohmann::json metrics;
+  if (in_.validation->kind() == TaskKind::multiple_choice) {
+    validated_ = validation_->choices(*in_.bank, nullptr);
+    validated_step_ = step_;
+    metrics = evaluate_predictions(validated_, nullptr, config, in_.seed);
+  } else {
+    metrics = evaluate_tokens(validation_->tokens(*in_.bank, nullptr));
+  }
   const auto number = [](const nlohmann::json& object, const char* key) {
     return object.contains(key) && object[key].is_number() ? object[key].get<double>()
                                                            : std::numeric_limits<double>::quiet_NaN();
@@ -233,6 +237,11 @@ void Trainer::validate() {
                                     in_.bank->members()[static_cast<std::size_t>(m)], step_, state.best_step),
                         false);
   }
+}
+
+const Predictions* Trainer::current_validation() const {
+  // Early stopping puts older adapters back after the last validation.
+  return validated_step_ == step_ && !in_.training.early_stopping ? &validated_ : nullptr;
 }
 
 std::int64_t Trainer::micro_batch_size() const {

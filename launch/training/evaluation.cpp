@@ -26,15 +26,22 @@ const Predictions* find(const std::vector<Predictions>& predictions, const std::
 }  // namespace
 
 EvaluationResult evaluate_sets(const Recipe& recipe, const DataSets& sets, const Decoder& decoder,
-                               const AdapterBank& bank, Progress& progress) {
+                               const AdapterBank& bank, const Predictions* known_validation, Progress& progress) {
   const std::vector<const ExampleSet*> all = sets_to_evaluate(sets);
   std::int64_t total = 0;
-  for (const ExampleSet* set : all) total += static_cast<std::int64_t>(set->examples.size());
+  const auto is_known = [&](const ExampleSet* set) {
+    return known_validation != nullptr && sets.validation && set == &*sets.validation;
+  };
+  for (const ExampleSet* set : all) total += is_known(set) ? 0 : static_cast<std::int64_t>(set->examples.size());
   EvaluationResult result;
   result.datasets = nlohmann::json::object();
   progress.start("evaluation", total, "example");
   std::int64_t before = 0;
   for (const ExampleSet* set : all) {
+    if (is_known(set)) {
+      result.predictions.push_back(*known_validation);
+      continue;
+    }
     const ExampleBatcher batcher(*set, recipe.task.kind, recipe.task.scoring, decoder.device(),
                                  decoder.residual_dtype());
     Predictor predictor(decoder, batcher, bank.layout().lowest_layer(), recipe.evaluation.batch_size, 0);
