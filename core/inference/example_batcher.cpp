@@ -110,13 +110,19 @@ void ExampleBatcher::add_example(std::size_t index, std::int64_t parent, Example
   }
 }
 
-ExampleBatch ExampleBatcher::build(const std::vector<std::vector<std::size_t>>& streams,
-                                   std::int64_t pad_rows_to) const {
+ExampleBatch ExampleBatcher::build(const std::vector<std::vector<std::size_t>>& streams, std::int64_t pad_rows_to,
+                                   std::int64_t row_multiple) const {
   ExampleBatch batch;
   Picks picks;
   ScoringPlan& plan = batch.scoring;
   plan.choices = choices_;
-  for (const std::vector<std::size_t>& examples : streams) {
+  const auto pad = [&batch](std::int64_t rows) {
+    batch.packed.add_padding(rows);
+    batch.source_rows.insert(batch.source_rows.end(), static_cast<std::size_t>(rows), 0);
+    batch.padding_rows += rows;
+  };
+  for (std::size_t stream = 0; stream < streams.size(); ++stream) {
+    const std::vector<std::size_t>& examples = streams[stream];
     const std::int64_t first = batch.packed.rows();
     std::int64_t parent = -1;
     if (common_ > 0 && !examples.empty()) {
@@ -127,10 +133,8 @@ ExampleBatch ExampleBatcher::build(const std::vector<std::vector<std::size_t>>& 
     for (const std::size_t index : examples) add_example(index, parent, batch, picks);
     const std::int64_t missing = pad_rows_to - (batch.packed.rows() - first);
     CHORALE_ASSERT(pad_rows_to == 0 || missing >= 0, "a stream has more rows than it was to be padded to");
-    if (pad_rows_to > 0) {
-      batch.packed.add_padding(missing);
-      batch.source_rows.insert(batch.source_rows.end(), static_cast<std::size_t>(missing), 0);
-    }
+    if (pad_rows_to > 0) pad(missing);
+    if (stream + 1 == streams.size()) pad((row_multiple - batch.packed.rows() % row_multiple) % row_multiple);
     batch.packed.end_stream();
     plan.example_offsets.push_back(plan.examples);
   }

@@ -34,6 +34,7 @@ struct ScoringPlan {
 struct ExampleBatch {
   PackedBatch packed;
   ScoringPlan scoring;
+  std::int64_t padding_rows = 0;          // of packed.rows()
   std::vector<std::int64_t> source_rows;  // [rows] in the numbering of ExampleBatcher::row_count()
 };
 
@@ -50,9 +51,14 @@ class ExampleBatcher {
   [[nodiscard]] Scoring scoring() const { return scoring_; }
   [[nodiscard]] std::int64_t choices() const { return choices_; }
 
+  /// Row counts are rounded up to this by whoever runs many batches: libraries prepare code for every shape they meet,
+  /// and keep it, so a new row count in every batch costs time and memory that grows with the run.
+  static constexpr std::int64_t kRowMultiple = 32;
+
   /// Batch of the given examples for each stream. `pad_rows_to`: when above 0 every stream is padded to that many rows.
-  [[nodiscard]] ExampleBatch build(const std::vector<std::vector<std::size_t>>& streams,
-                                   std::int64_t pad_rows_to = 0) const;
+  /// `row_multiple`: padding after the last stream makes the batch's rows a multiple of it.
+  [[nodiscard]] ExampleBatch build(const std::vector<std::vector<std::size_t>>& streams, std::int64_t pad_rows_to = 0,
+                                   std::int64_t row_multiple = 1) const;
 
   /// Rows of the whole set when every example is laid out once: the common prefix first, then the examples in order.
   [[nodiscard]] std::int64_t row_count() const { return row_offsets_.back(); }

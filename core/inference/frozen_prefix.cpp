@@ -65,7 +65,7 @@ std::size_t FrozenPrefix::chunk_of_row(std::int64_t row) const {
 
 at::Tensor FrozenPrefix::compute(const std::vector<std::size_t>& examples) const {
   const at::NoGradGuard no_gradients;
-  ExampleBatch batch = batcher_.build({examples});
+  ExampleBatch batch = batcher_.build({examples}, 0, ExampleBatcher::kRowMultiple);
   const at::Tensor x = decoder_.embed(batch.packed.tokens);
   return decoder_.run_layers(x, decoder_.prepare(batch.packed), 0, end_layer_, nullptr);
 }

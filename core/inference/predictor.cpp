@@ -56,7 +56,7 @@ Predictions Predictor::run_choices(const LinearHook* hook, std::int64_t members,
   const auto step = static_cast<std::size_t>(batch_size_);
   for (std::size_t begin = 0; begin < result.examples; begin += step) {
     const std::size_t end = std::min(begin + step, result.examples);
-    const ExampleBatch batch = batcher_.build(same_for_all(members, begin, end));
+    const ExampleBatch batch = batcher_.build(same_for_all(members, begin, end), 0, ExampleBatcher::kRowMultiple);
     const at::Tensor log_p =
         scorer_.choice_log_probabilities(hidden(batch, hook), batch.scoring).to(at::kFloat).cpu().contiguous();
     const auto* values = log_p.const_data_ptr<float>();
@@ -88,7 +88,8 @@ TokenPredictions Predictor::tokens(const AdapterBank& bank, const Progress& prog
   const auto step = static_cast<std::size_t>(batch_size_);
   for (std::size_t begin = 0; begin < batcher_.size(); begin += step) {
     const std::size_t end = std::min(begin + step, batcher_.size());
-    const ExampleBatch batch = batcher_.build(same_for_all(bank.member_count(), begin, end));
+    const ExampleBatch batch =
+        batcher_.build(same_for_all(bank.member_count(), begin, end), 0, ExampleBatcher::kRowMultiple);
     const at::Tensor scores =
         scorer_.token_scores(hidden(batch, hook.get()), batch.scoring).to(at::kFloat).cpu().contiguous();
     const auto* values = scores.const_data_ptr<float>();

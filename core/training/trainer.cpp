@@ -150,10 +150,10 @@ Trainer::Gradients Trainer::compute_gradients(std::int64_t step) {
 void Trainer::accumulate(const std::vector<std::vector<std::size_t>>& examples, const std::vector<double>& normalisers,
                          std::int64_t step, at::Tensor& losses, Gradients& result) {
   const Decoder& decoder = *in_.decoder;
-  const ExampleBatch batch = in_.train->build(examples);
+  const ExampleBatch batch = in_.train->build(examples, 0, ExampleBatcher::kRowMultiple);
   const PreparedBatch prepared = decoder.prepare(batch.packed);
   const at::Tensor x = prefix_.rows_of(batch);
-  result.tokens += batch.packed.rows();
+  result.tokens += batch.packed.rows() - batch.padding_rows;
   at::Tensor base_hidden;
   if (objective_->needs_base_hidden()) {
     const at::NoGradGuard no_gradients;

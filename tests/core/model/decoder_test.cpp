@@ -138,3 +138,16 @@ TEST_CASE("float32 and bfloat16 products stay close to float64") {
   CHECK(difference(half, exact) < 0.05 * scale);
   CHECK(difference(half, exact) > 1e-5);
 }
+
+TEST_CASE("rows rounded up to a multiple are padding after the last stream") {
+  const ExampleSet set = tiny_examples({}, 5);
+  const ExampleBatcher batcher(set, TaskKind::multiple_choice, Scoring::label_token, at::kCPU, at::kDouble);
+  const ExampleBatch plain = batcher.build({{0, 1}, {2, 3, 4}});
+  const ExampleBatch rounded = batcher.build({{0, 1}, {2, 3, 4}}, 0, 32);
+  CHECK(rounded.packed.rows() % 32 == 0);
+  CHECK(rounded.packed.rows() - rounded.padding_rows == plain.packed.rows());
+  CHECK(rounded.packed.layout.stream_offsets[1] == plain.packed.layout.stream_offsets[1]);
+  const TinyBase base;
+  const Decoder decoder(base, {at::kDouble, at::kCPU});
+  CHECK(difference(final_hidden(decoder, rounded.packed), final_hidden(decoder, plain.packed)) < 1e-13);
+}
