@@ -18,7 +18,7 @@ WORDNET = Path("/usr/share/wordnet")
 
 def prepare(script, *arguments):
     command = [sys.executable, "-B", str(PREPARE / f"{script}.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def convert(script, source, target, *arguments):
