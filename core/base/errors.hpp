@@ -64,9 +64,9 @@ class InternalError : public Error {
 }  // namespace chorale
 
 /// States a fact that only our own bug can break. Kept in every build: a wrong number is worse than a stopped run.
-#define CHORALE_ASSERT(condition, message)                                            \
-  do {                                                                                \
-    if (!(condition)) {                                                               \
+#define CHORALE_ASSERT(condition, message)                                               \
+  do {                                                                                   \
+    if (!(condition)) {                                                                  \
       ::chorale::assertion_failed(#condition, __FILE__, __LINE__, std::string(message)); \
-    }                                                                                 \
+    }                                                                                    \
   } while (false)

@@ -115,7 +115,10 @@ std::string format_line(const ProgressState& state) {
 }
 
 std::string format_summary(const ProgressState& state) {
-  std::string line = fmt::format("{}: {} {}{} in {}", state.phase, state.done, state.unit, state.done == 1 ? "" : state.unit.ends_with("ch") ? "es" : "s",
+  std::string line = fmt::format("{}: {} {}{} in {}", state.phase, state.done, state.unit,
+                                 state.done == 1              ? ""
+                                 : state.unit.ends_with("ch") ? "es"
+                                                              : "s",
                                  format_duration(state.elapsed_seconds));
   if (state.loss) line += ", " + loss_text(*state.loss);
   if (state.tokens_per_second) line += fmt::format(", {} tokens/s", format_count(*state.tokens_per_second));

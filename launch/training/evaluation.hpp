@@ -18,9 +18,9 @@ struct EvaluationResult {
   std::vector<Predictions> predictions;  // validation, test, then the shifted sets; none for completion
 };
 
-/// Runs every member over the validation, test and shifted sets and computes all metrics. Temperatures are fitted on the
-/// validation set alone. `known_validation` (may be null): the validation set's predictions by these very adapters, if
-/// the training loop has just made them.
+/// Runs every member over the validation, test and shifted sets and computes all metrics. Temperatures are fitted on
+/// the validation set alone. `known_validation` (may be null): the validation set's predictions by these very adapters,
+/// if the training loop has just made them.
 [[nodiscard]] EvaluationResult evaluate_sets(const Recipe& recipe, const DataSets& sets, const Decoder& decoder,
                                              const AdapterBank& bank, const Predictions* known_validation,
                                              Progress& progress);
