@@ -9,10 +9,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
 #include "core/data/describe.hpp"
+#include "core/storage/checkpoint_directory.hpp"
+#include "core/storage/checkpoint_file.hpp"
+#include "core/storage/format_header.hpp"
 #include "core/storage/predictions_file.hpp"
 #include "core/tokenizer/tokenizer.hpp"
 #include "core/weights/describe.hpp"
@@ -63,6 +67,44 @@ ordered_json describe_predictions(const std::string& path) {
   return description;
 }
 
+// The groups' files of one checkpoint, or one of them alone.
+ordered_json describe_checkpoint(const std::string& path, const std::vector<std::string>& files) {
+  ordered_json description = {{"kind", "checkpoint"}, {"path", path}};
+  ordered_json members = ordered_json::array();
+  for (const std::string& file : files) {
+    const CheckpointContent content = read_checkpoint_file(file);
+    const CheckpointHeader& header = content.header;
+    description["step"] = header.step;
+    description["base_fingerprint"] = header.base_fingerprint;
+    description["placement"].push_back(header.placement);
+    description["parameters_per_member"] = header.parameters();
+    description["scale"] = header.scale;
+    description["factors"] = ordered_json::array();
+    for (const CheckpointFactor& factor : header.factors) {
+      description["factors"].push_back(
+          {{"name", fmt::format("{}.{}", factor.module, factor.factor)}, {"shape", {factor.rows, factor.columns}}});
+    }
+    for (const StoredMember& member : content.members) {
+      const MemberProgress& progress = member.progress;
+      const auto step_or_null = [](std::int64_t step) { return step < 0 ? ordered_json(nullptr) : ordered_json(step); };
+      members.push_back({{"member", member.member},
+                         {"updates", progress.updates},
+                         {"state", progress.diverged   ? "diverged"
+                                   : progress.training ? "training"
+                                                       : "stopped"},
+                         {"stopped_at", step_or_null(progress.stopped_at)},
+                         {"best_step", step_or_null(progress.best_step)}});
+    }
+    description["recipe"] = header.recipe;
+  }
+  description["members"] = std::move(members);
+  return description;
+}
+
+ordered_json describe_hdf5(const std::string& path) {
+  return format_of_file(path) == kCheckpointFormat ? describe_checkpoint(path, {path}) : describe_predictions(path);
+}
+
 ordered_json describe_records(const std::string& path) {
   ordered_json description = {{"kind", "data"}};
   description.update(ordered_json(describe_data(path)));
@@ -71,8 +113,8 @@ ordered_json describe_records(const std::string& path) {
 
 [[noreturn]] void refuse(const std::string& path, std::string_view why) {
   throw InputError(fmt::format(
-      "{}: {}; inspect knows GGUF and safetensors files, model directories, tokenizer.json, .jsonl/.csv/.tsv data and "
-      "predictions (.h5)",
+      "{}: {}; inspect knows GGUF and safetensors files, model directories, tokenizer.json, .jsonl/.csv/.tsv data, "
+      "checkpoints and predictions (.h5)",
       printable(path, 300), why));
 }
 
@@ -91,7 +133,7 @@ ordered_json describe_file(const std::string& path) {
   const std::string extension = name.extension().string();
   if (start.empty()) refuse(path, "the file is empty");
   if (start.starts_with("GGUF") || extension == ".gguf") return describe_model(path, true);
-  if (start == kHdf5Signature || extension == ".h5") return describe_predictions(path);
+  if (start == kHdf5Signature || extension == ".h5") return describe_hdf5(path);
   if (extension == ".safetensors") return describe_model(path, false);
   if (name.filename() == "tokenizer.json") return describe_tokenizer(path);
   for (const std::string_view known : {".jsonl", ".ndjson", ".json", ".csv", ".tsv"}) {
@@ -109,8 +151,9 @@ ordered_json describe_path(const std::string& path) {
   const fs::path directory(path);
   if (fs::exists(directory / "config.json", error)) return describe_model(path, true);
   if (fs::exists(directory / "tokenizer.json", error)) return describe_tokenizer(path);
+  if (fs::exists(directory / "manifest.json", error)) return describe_checkpoint(path, verify_checkpoint(path).files);
   if (fs::exists(directory / "predictions.h5", error)) return describe_predictions(directory / "predictions.h5");
-  refuse(path, "the directory has neither config.json nor tokenizer.json nor predictions.h5");
+  refuse(path, "the directory has none of config.json, tokenizer.json, manifest.json and predictions.h5");
 }
 
 }  // namespace
@@ -120,7 +163,8 @@ void add_inspect_command(CLI::App& app) {
     std::string path;
     std::string format = "table";
   };
-  CLI::App* command = app.add_subcommand("inspect", "Show what a model, tokenizer, data or predictions file holds");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Show what a model, tokenizer, data, checkpoint or predictions file holds");
   const auto options = std::make_shared<InspectOptions>();
   command->add_option("PATH", options->path, "A file or a directory")->required();
   command->add_option("--format", options->format, "table or json")

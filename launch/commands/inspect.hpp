@@ -1,4 +1,4 @@
-// chorale inspect: what a model, tokenizer, data or predictions file holds.
+// chorale inspect: what a model, tokenizer, data, checkpoint or predictions file holds.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -71,6 +71,18 @@ std::string layer_pattern(const std::string& name) {
   return pattern;
 }
 
+// Equal labels on one line with their number, in the order of their first appearance.
+std::string counted(const std::vector<std::string>& labels) {
+  std::vector<std::string> order;
+  std::map<std::string, std::size_t> counts;
+  for (const std::string& label : labels) {
+    if (++counts[label] == 1) order.push_back(label);
+  }
+  std::string text;
+  for (const std::string& label : order) text += fmt::format("  {:>4} x {}\n", counts[label], label);
+  return text;
+}
+
 std::string weights_table(const ordered_json& weights) {
   std::string text = row("parameters", plain(weights.at("parameters")));
   text += row("size", byte_words(weights.at("bytes").get<double>()));
@@ -81,21 +93,12 @@ std::string weights_table(const ordered_json& weights) {
     for (const auto& [key, value] : weights.at("config").items())
       text += fmt::format("  {:<24} {}\n", key, plain(value));
   }
-  struct Group {
-    std::string label;
-    std::size_t count;
-  };
-  std::vector<Group> groups;
-  std::map<std::string, std::size_t> places;
+  std::vector<std::string> labels;
   for (const ordered_json& tensor : weights.at("tensors")) {
-    const std::string label = fmt::format("{:<52} {:<10} {}", layer_pattern(tensor.at("name").get<std::string>()),
-                                          tensor.at("type").get<std::string>(), tensor.at("shape").dump());
-    const auto [place, is_new] = places.emplace(label, groups.size());
-    if (is_new) groups.push_back({label, 0});
-    ++groups[place->second].count;
+    labels.push_back(fmt::format("{:<52} {:<10} {}", layer_pattern(tensor.at("name").get<std::string>()),
+                                 tensor.at("type").get<std::string>(), tensor.at("shape").dump()));
   }
-  text += fmt::format("\n{} tensors\n", weights.at("tensors").size());
-  for (const Group& group : groups) text += fmt::format("  {:>4} x {}\n", group.count, group.label);
+  text += fmt::format("\n{} tensors\n{}", labels.size(), counted(labels));
   if (weights.contains("metadata") && !weights.at("metadata").empty()) {
     text += "\nmetadata\n";
     for (const auto& [key, value] : weights.at("metadata").items()) {
@@ -141,6 +144,27 @@ std::string predictions_table(const ordered_json& predictions) {
   return text;
 }
 
+std::string checkpoint_table(const ordered_json& checkpoint) {
+  std::string text = row("step", plain(checkpoint.at("step")));
+  for (const ordered_json& placement : checkpoint.at("placement")) text += row("placement", plain(placement));
+  text += row("base", plain(checkpoint.at("base_fingerprint")));
+  text += row("parameters", fmt::format("{} per member", checkpoint.at("parameters_per_member").dump()));
+  text += row("scale", fmt::format("{} in front of B A", checkpoint.at("scale").dump()));
+  text += fmt::format("\n{:>6} {:>8}  {:<9} {:>10} {:>10}\n", "member", "updates", "state", "stopped at", "best step");
+  const auto step = [](const ordered_json& value) { return value.is_null() ? std::string("-") : value.dump(); };
+  for (const ordered_json& member : checkpoint.at("members")) {
+    text +=
+        fmt::format("{:>6} {:>8}  {:<9} {:>10} {:>10}\n", member.at("member").dump(), member.at("updates").dump(),
+                    member.at("state").get<std::string>(), step(member.at("stopped_at")), step(member.at("best_step")));
+  }
+  std::vector<std::string> labels;
+  for (const ordered_json& factor : checkpoint.at("factors")) {
+    labels.push_back(fmt::format("{:<52} {}", printable(layer_pattern(factor.at("name").get<std::string>())),
+                                 factor.at("shape").dump()));
+  }
+  return text + fmt::format("\n{} factors of each member\n{}", labels.size(), counted(labels));
+}
+
 }  // namespace
 
 std::string inspect_table(const ordered_json& description) {
@@ -149,6 +173,7 @@ std::string inspect_table(const ordered_json& description) {
   if (kind == "tokenizer") return text + wrapped_row("tokenizer", description.at("description").get<std::string>());
   if (kind == "data") return text + data_table(description);
   if (kind == "predictions") return text + predictions_table(description);
+  if (kind == "checkpoint") return text + checkpoint_table(description);
   return text + weights_table(description);
 }
 
