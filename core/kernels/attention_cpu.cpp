@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "core/base/errors.hpp"
@@ -110,7 +111,7 @@ CHORALE_INLINE void forward_task(const AttentionInputs<T>& in, const AttentionPl
       rotate(in.q + query * in.q_stride + head * d, cosine + row * (d / 2), sine + row * (d / 2), d / 2, scale,
              scratch.q.data());
       T* score = scratch.scores.data();
-      T maximum = -INFINITY;
+      T maximum = -std::numeric_limits<T>::infinity();
       std::int64_t count = 0;
       for (std::int64_t r = 0; r < visible.count; ++r) {
         const Range range = visible.ranges[static_cast<std::size_t>(r)];

@@ -132,7 +132,7 @@ nlohmann::json run_training(const Recipe& recipe, Progress& progress) {
   const EvaluationResult result = evaluate_sets(recipe, sets, decoder, bank, trainer.current_validation(), progress);
   timings.take("evaluation");
   if (!result.predictions.empty()) write_predictions(directory.file("predictions.h5"), result.predictions);
-  const nlohmann::json metrics = {
+  nlohmann::json metrics = {
       {"format", "chorale-metrics"},
       {"format_version", 1},
       {"created_by", "chorale " CHORALE_VERSION},
