@@ -153,5 +153,7 @@ int main(int argc, char** argv) {
   chorale::keep_freed_memory();
   // A closed pipe is noticed where results are written; it must not kill a run in the middle of training.
   std::signal(SIGPIPE, SIG_IGN);
+  // Likewise a file that grows past its limit: the failing write has a message and an exit code of its own.
+  std::signal(SIGXFSZ, SIG_IGN);
   return chorale::run(argc, argv);
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct Column {
 };
 constexpr std::array<Column, 4> kColumns = {
     {{"accuracy", "accuracy", true}, {"nll", "NLL", false}, {"brier", "Brier", false}, {"ece", "ECE", false}}};
+// A completion has no choices to be right about or to be calibrated over.
+constexpr std::array<Column, 2> kTokenColumns = {
+    {{"nll", "NLL per token", false}, {"perplexity", "perplexity", false}}};
 
 // The number under `path` of nested keys, or NaN where there is none.
 double number(const json& object, std::initializer_list<const char*> path) {
@@ -66,9 +70,10 @@ std::string interval(const json& dataset, const char* row, const char* metric) {
 
 class Rows {
  public:
-  Rows(const json& dataset, bool colour) : dataset_(dataset), colour_(colour) {
+  Rows(const json& dataset, std::span<const Column> columns, bool colour)
+      : dataset_(dataset), columns_(columns), colour_(colour) {
     std::vector<std::string> titles = {""};
-    for (const Column& column : kColumns) {
+    for (const Column& column : columns_) {
       titles.push_back(painted(column.title, "1", colour));
     }
     table_.add_row(titles);
@@ -77,7 +82,7 @@ class Rows {
   // The members' mean with the spread over members behind ±.
   void add_base(const std::string& title) {
     std::vector<std::string> cells = {title};
-    for (const Column& column : kColumns) {
+    for (const Column& column : columns_) {
       const double spread = number(dataset_, {"members", "std", column.metric});
       const std::string value = value_text(dataset_.at("members").at("mean"), column);
       cells.push_back(std::isnan(spread) ? value : fmt::format("{} ± {:.3f}", value, spread));
@@ -90,7 +95,7 @@ class Rows {
       return;
     }
     std::vector<std::string> cells = {title};
-    for (const Column& column : kColumns) {
+    for (const Column& column : columns_) {
       const double value = number(dataset_, {row, column.metric});
       const double base = number(dataset_, {"members", "mean", column.metric});
       cells.push_back(std::isnan(value) ? value_text(dataset_.at(row), column)
@@ -112,7 +117,7 @@ class Rows {
     table_.add_row(cells);
     if (dataset_.contains("intervals")) {
       std::vector<std::string> below = {""};
-      for (const Column& column : kColumns) {
+      for (const Column& column : columns_) {
         below.push_back(interval(dataset_, row, column.metric));
       }
       table_.add_row(below);
@@ -120,6 +125,7 @@ class Rows {
   }
 
   const json& dataset_;
+  std::span<const Column> columns_;
   bool colour_;
   Table table_;
 };
@@ -145,14 +151,29 @@ std::string temperatures(const json& dataset, bool several) {
                  : fmt::format("temperature   {:.3f}\n", single);
 }
 
+std::string token_table(const json& dataset, bool colour) {
+  const bool several = dataset.at("members").at("each").size() > 1;
+  Rows rows(dataset, kTokenColumns, colour);
+  rows.add_base(several ? "members' mean" : "model");
+  if (several) {
+    rows.add("ensemble", "ensemble");
+  }
+  return rows.text() + explanation(dataset, several) +
+         fmt::format("\nexamples      {}, {} answer tokens\n", dataset.at("examples").dump(),
+                     dataset.at("tokens").dump());
+}
+
 }  // namespace
 
 std::string result_table(const json& dataset, bool colour) {
+  if (dataset.contains("tokens")) {
+    return token_table(dataset, colour);
+  }
   const bool labelled = dataset.contains("members");
   const bool several = !labelled || dataset.at("members").at("each").size() > 1;
   std::string text;
   if (labelled) {
-    Rows rows(dataset, colour);
+    Rows rows(dataset, kColumns, colour);
     rows.add_base(several ? "members' mean" : "model");
     rows.add(several ? "single + temperature" : "model + temperature", "single_temperature_scaled");
     if (several) {

@@ -9,7 +9,8 @@ namespace chorale {
 /// The rows that matter (members' mean, single + temperature, ensemble, ensemble + temperature) by accuracy, NLL, Brier
 /// and ECE with the change against the members' mean in per cent and 95 % intervals below, then temperatures,
 /// uncertainty and disagreement. `dataset` is the object `datasets.<name>`. Rows and lines whose numbers are missing
-/// (no validation set, one model, no labels, no bootstrap) are left out. At most 100 columns.
+/// (no validation set, one model, no labels, no bootstrap) are left out. A completion set has NLL per token and
+/// perplexity of the members' mean and the ensemble. At most 100 columns.
 [[nodiscard]] std::string result_table(const nlohmann::json& dataset, bool colour);
 
 /// Uncertainty of `test` and of every set with `detection`, and how well each score tells that set from `test` (AUROC

@@ -118,7 +118,11 @@ std::string Writer::finish() {
 }
 
 std::string number_text(double value) {
-  return fmt::format("{}", value);
+  std::string text = fmt::format("{}", value);
+  // Readers of YAML 1.1, PyYAML for one, take 1e-08 for a word: they want a point before the exponent.
+  const std::size_t exponent = text.find('e');
+  if (exponent != std::string::npos && text.find('.') == std::string::npos) text.insert(exponent, ".0");
+  return text;
 }
 
 }  // namespace chorale::recipe

@@ -77,15 +77,15 @@ nlohmann::json run_training(const Recipe& recipe, Progress& progress) {
   const int threads = start_threads(0);
   const auto files = open_base(recipe.base.path);
   const auto tokenizer = load_tokenizer(recipe.base.path);
-  const DataSets sets = load_data_sets(recipe, *tokenizer);
-  // Checked before anything is written: the adapter's layers against the base.
+  const DataSets sets = load_data_sets(recipe, *tokenizer, files->config().vocabulary);
+  // Checked before anything is written: the adapter's layers against the base, and the device.
   static_cast<void>(AdapterLayout(files->config(), recipe.adapter));
-  const RunDirectory directory(recipe.output_directory);
-  write_file_atomically(directory.file("recipe.yaml"), resolved_yaml(recipe));
-
   DecoderOptions options;
   options.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
   options.device = choose_device(recipe.base.device);
+  const RunDirectory directory(recipe.output_directory);
+  write_file_atomically(directory.file("recipe.yaml"), resolved_yaml(recipe));
+
   const Decoder decoder(*files, options);
   BankOptions bank_options;
   bank_options.members.resize(static_cast<std::size_t>(recipe.ensemble.members));
