@@ -126,3 +126,21 @@ TEST_CASE("shifted sets stand beside test with their detection areas, within 100
   CHECK(contains(text, "AUROC"));
   CHECK(widest_line(text) <= 100);
 }
+
+TEST_CASE("a completion has NLL per token and perplexity") {
+  const json member = {{"nll", 2.0}, {"perplexity", 7.389}};
+  json dataset = {{"examples", 4},
+                  {"tokens", 11},
+                  {"ensemble", {{"nll", 1.5}, {"perplexity", 4.482}}},
+                  {"members", {{"mean", member}, {"std", {{"nll", 0.25}, {"perplexity", nullptr}}}}}};
+  dataset["members"]["each"] = {member, member};
+  CHECK(result_table(dataset, false) ==
+        "               NLL per token     perplexity\n"
+        "members' mean  2.000 ± 0.250          7.389\n"
+        "ensemble       1.500 -25.0 %  4.482 -39.3 %\n"
+        "±: standard deviation over members; per cent: change against the members' mean.\n"
+        "\nexamples      4, 11 answer tokens\n");
+  dataset["members"]["each"] = {member};
+  CHECK(contains(result_table(dataset, false), "\nmodel "));
+  CHECK_FALSE(contains(result_table(dataset, false), "ensemble"));
+}
