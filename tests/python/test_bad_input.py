@@ -69,7 +69,7 @@ def check_refusal(done, code, phrases):
     assert before == "" or before.endswith("\n"), done.stderr
     assert done.stderr.count("chorale: error:") == 1
     for line in before.splitlines():
-        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?!error)", line), line
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?!error)|(training|evaluation|scoring): ", line), line
     for trace in ("terminate called", "what():", "core dumped", "frame #", "Traceback", "bug in chorale", "assert"):
         assert trace not in done.stderr
     assert message.endswith("\n") and len(message) < 1500 and message.replace("\n", "").isprintable(), message
@@ -162,8 +162,8 @@ DATA = [
     data("no room left for the prompt", but_second(choices=["red", "the colour of a clear sky at noon"], answer=0),
          "train.jsonl:2:", "no room for the prompt", "Raise it",
          changes=merge(BY_LIKELIHOOD, {"data": {"max_tokens": 8, "too_long": "truncate_left"}})),
-    data("a split that leaves a side empty", RECORDS[:1], "data.validation.fraction", "train.jsonl", "Change the fraction",
-         code=2, changes={"data": {"validation": {"fraction": 0.5}}}),
+    data("a split that leaves a side empty", RECORDS[:1], "train.jsonl", "leaves one side empty", "Give more records",
+         changes={"data": {"validation": {"fraction": 0.5}}}),
     data("a ragged CSV", CSV + "0,sky,n,red|blue,0\n1,sea,n,red\n", "train.csv:3:", "4 fields", "in double quotes",
          file="train.csv"),
     data("a quote that is never closed", CSV + '0,sky,n,red|blue,0\n1,"sea,n,red|blue,0\n', "train.csv:3:",
@@ -312,7 +312,7 @@ MODELS = [
     model("a header of 2^63 bytes", content("model.safetensors", lambda found: b"\xff" * 7 + b"\x7f" + found[8:]),
           "model.safetensors", "fetch it again"),
     model("a header that is no JSON", header(lambda text: b"{" + b"?" * (len(text) - 1)), "model.safetensors", "JSON"),
-    model("tensors that overlap", header(lambda text: text.replace(b'"data_offsets":[128,', b'"data_offsets":[127,')),
+    model("tensors that overlap", header(lambda text: text.replace(b"[256000,", b"[255999,")),
           "model.safetensors", "fetch it again"),
     model("the index names a missing shard", index({"weight_map": {NORM: "two.safetensors"}}), "two.safetensors",
           "model.safetensors.index.json", FETCH),
@@ -585,7 +585,7 @@ def test_a_disk_that_fills_up_during_the_run(place, small_disk):
     names = {path.name for path in (small_disk / "run").iterdir()}
     assert "recipe.yaml" in names
     assert not names & {"metrics.json", "predictions.h5"}
-    assert not [path for path in (small_disk / "run").rglob("*tmp*")]
+    assert not list((small_disk / "run").rglob("manifest.json"))  # an unfinished checkpoint is none
 
 
 def test_a_limit_on_the_size_of_files(place):
