@@ -67,12 +67,6 @@ DataSets load_data_sets(const Recipe& recipe, const Tokenizer& tokenizer, std::i
     sets.validation = encode_file(*recipe.data.validation, encoding);
   } else if (recipe.data.validation_fraction > 0.0) {
     Split split = split_by_hash(train, recipe.data.validation_fraction);
-    if (split.taken.records.empty() || split.rest.records.empty()) {
-      throw UsageError(
-          fmt::format("data.validation.fraction: a share of {} of the {} records of {} leaves one side "
-                      "empty. Change the fraction or give data.validation.path.",
-                      recipe.data.validation_fraction, train.records.size(), train.path));
-    }
     sets.validation = encode(split.taken, encoding, "validation", true);
     train = std::move(split.rest);
   }

@@ -19,7 +19,7 @@ struct DataSets {
 };
 
 /// Reads and encodes every set, so that every mistake in the data shows before training starts. Throws UsageError when
-/// the recipe names no training data or a split leaves a side empty, InputError for the data itself and for a token
+/// the recipe names no training data, InputError for the data itself, a split that leaves a side empty, and a token
 /// that a base with `vocabulary` tokens does not have. Logs the sizes, what was skipped or cut, and once how many bytes
 /// had no token.
 [[nodiscard]] DataSets load_data_sets(const Recipe& recipe, const Tokenizer& tokenizer, std::int64_t vocabulary);
