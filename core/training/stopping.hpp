@@ -22,7 +22,7 @@ struct ValidationMetrics {
 /// Where one member stands.
 struct MemberState {
   bool training = true;
-  bool diverged = false;         // turned non-finite: its last finite adapters stay, it takes no part any more
+  bool diverged = false;         // turned non-finite: its adapters are taken away, it predicts as the base
   std::int64_t stopped_at = -1;  // step after which it stopped; -1 while it trains
   std::int64_t best_step = -1;   // step of the best validation; -1 before the first
   double best_value = 0.0;       // of the stopping metric

@@ -183,9 +183,11 @@ void Trainer::update(const Gradients& gradients) {
     const bool finite = std::isfinite(norms[m]) && std::isfinite(gradients.loss[m]);
     if (was_training && !finite) {
       stopping_.diverge(static_cast<std::int64_t>(m), step_ + 1);
+      // Its adapters are useless, perhaps not even finite: without them the member predicts as the base does.
+      in_.bank->parameters()[static_cast<std::int64_t>(m)].zero_();
       in_.observer->noted(
-          fmt::format("member {} turned non-finite at step {} (loss {}, gradient norm {}); it keeps its "
-                      "last finite adapters and trains no further. Lower its learning rate or set "
+          fmt::format("member {} turned non-finite at step {} (loss {}, gradient norm {}); its adapters "
+                      "are taken away and it trains no further. Lower its learning rate or set "
                       "training.clip_norm.",
                       member, step_ + 1, gradients.loss[m], norms[m]),
           true);

@@ -337,7 +337,7 @@ MODELS = [
     model("a tokenizer larger than the base's vocabulary",
           tokenizer(lambda read: read["model"]["vocab"].update({"Answer": 2000, "Ġblue": 2001})
                     or read["added_tokens"].append({"id": 2002, "content": "apple", "special": False})),
-          "2002", "vocabulary", "okenizer", command="train"),
+          "2001", "vocabulary", "okenizer", command="train"),
 ]
 
 
