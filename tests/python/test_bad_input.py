@@ -135,7 +135,7 @@ DATA = [
     data("an id twice", but_second(id="c0"), "train.jsonl:2:", "'c0'", "line 1", "Ids must differ"),
     data("an id that is a list", but_second(id=[1]), "train.jsonl:2:", "'id'", "must be a string or a number"),
     data("a field of the prompt is missing", but_second(thing=None), "train.jsonl:2:", "'thing'", "The record has"),
-    data("a field of the prompt is null, in fact a list", but_second(note=[1]), "train.jsonl:2:", "'note'", "needs text"),
+    data("a field of the prompt is a list", but_second(note=[1]), "train.jsonl:2:", "'note'", "needs text"),
     data("an answer that names no option", but_second(answer="purple"), "train.jsonl:2:", "'purple'", "'answer'",
          "Give an index from 0 to 2"),
     data("an answer beyond the options", but_second(answer=3), "train.jsonl:2:", "'3'", "Give an index from 0 to 2"),

@@ -348,6 +348,59 @@ def test_a_learnable_task_is_learnt(world):
     assert "intervals" not in run.metrics["datasets"]["test"]
 
 
+# --- The task, computed a second time from `chorale score`
+
+
+def score(world, texts):
+    """Ids, log-probabilities and logits at the last position of each text under the base."""
+    path = write_jsonl(world.directory / "texts.jsonl", [{"text": text} for text in texts])
+    done = chorale("score", "model", "--data", path, "--top", "2000", "--quiet", cwd=world.directory)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def prompt_of(task, record):
+    shown = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCDE", record["choices"]))
+    return TASKS[task]["prompt"].format(**{**record, "choices": shown})
+
+
+def base_losses(world, task, records):
+    """Loss and weight of every record under the base: cross-entropy as the definitions of the tasks say."""
+    prompts = [prompt_of(task, record) for record in records]
+    scored = score(world, prompts)
+    if task == "completion":
+        whole = score(world, [f"{prompt} {record['colour']}" for prompt, record in zip(prompts, records)])
+        for prompt, full in zip(scored, whole):
+            answer = full["log_probabilities"][len(prompt["ids"]):]
+            yield -sum(answer), len(answer)
+        return
+    for text, prompt, record in zip(prompts, scored, records):
+        options = COLOURS if task == "options" else record["choices"]
+        if task == "likelihood":
+            whole = score(world, [f"{text} {option}" for option in options])
+            values = [numpy.mean(one["log_probabilities"][len(prompt["ids"]):]) for one in whole]
+        else:
+            labels = options if task == "options" else "ABCDE"[:len(options)]
+            logits = dict(prompt["top"])
+            values = [logits[world.first_token[label]] for label in labels]
+        yield -log_softmax(numpy.array(values))[options.index(record["colour"])], 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_first_step_sees_the_base(world, task):
+    """B is zero at first, so that the loss of one step over few records is the base's: `chorale score` knows it too."""
+    few = {"data": {"train": {"limit": 6}}, "training": {"epochs": 1, "log_every": 1}, "evaluation": {"bootstrap": 0}}
+    run = train(world, task, changes=few)
+    records = [json.loads(line) for line in (world.directory / "train.jsonl").read_text().splitlines()][:6]
+    labels = [*"ABCDE", *COLOURS]
+    scored = score(world, [f" {label}" for label in labels])
+    world.first_token = {label: one["ids"][0] for label, one in zip(labels, scored)}
+    losses, weights = zip(*base_losses(world, task, records))
+    assert len(run.steps) == 2
+    for line in run.steps:
+        assert line["loss"] == pytest.approx(sum(losses) / sum(weights), abs=2e-5)
+
+
 # --- What a run depends on, and what not
 
 
