@@ -11,20 +11,66 @@ namespace chorale {
 namespace {
 
 // Examples [begin, end) for each of `members` streams.
-std::vector<std::vector<std::size_t>> same_for_all(std::int64_t members, std::size_t begin, std::size_t end) {
+std::vector<std::vector<std::size_t>> same_for_all(std::size_t members, std::size_t begin, std::size_t end) {
   std::vector<std::size_t> examples(end - begin);
   std::iota(examples.begin(), examples.end(), begin);
-  return std::vector<std::vector<std::size_t>>(static_cast<std::size_t>(members), examples);
+  return std::vector<std::vector<std::size_t>>(members, examples);
+}
+
+// First cell of every example, and one past the last.
+std::vector<std::size_t> cell_offsets(const ExampleBatcher& batcher) {
+  const bool by_token = batcher.kind() == TaskKind::completion;
+  std::vector<std::size_t> offsets = {0};
+  for (const Example& example : batcher.set().examples) {
+    offsets.push_back(offsets.back() + (by_token ? example.continuations.front().size() : 1));
+  }
+  return offsets;
 }
 
 }  // namespace
 
+CellShape cell_shape(const ExampleBatcher& batcher) {
+  const bool by_token = batcher.kind() == TaskKind::completion;
+  return {cell_offsets(batcher).back(), by_token ? 1 : static_cast<std::size_t>(batcher.choices())};
+}
+
+Predictions choice_predictions(const ExampleBatcher& batcher, std::size_t members,
+                               std::vector<float> log_probabilities) {
+  Predictions result;
+  result.name = batcher.set().name;
+  result.members = members;
+  result.examples = batcher.size();
+  result.choices = static_cast<std::size_t>(batcher.choices());
+  result.log_probabilities = std::move(log_probabilities);
+  for (const Example& example : batcher.set().examples) {
+    result.labels.push_back(example.label);
+    result.example_ids.push_back(example.id);
+  }
+  return result;
+}
+
+TokenPredictions token_predictions(const ExampleBatcher& batcher, std::size_t members,
+                                   std::vector<float> log_likelihoods) {
+  TokenPredictions result;
+  result.name = batcher.set().name;
+  result.members = members;
+  result.log_likelihoods = std::move(log_likelihoods);
+  result.example_offsets = cell_offsets(batcher);
+  for (const Example& example : batcher.set().examples) result.example_ids.push_back(example.id);
+  return result;
+}
+
 Predictor::Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer,
                      std::int64_t batch_size, std::uint64_t prefix_budget)
+    : Predictor(decoder, batcher, lowest_layer, batch_size, prefix_budget, {0, batcher.size()}) {}
+
+Predictor::Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer,
+                     std::int64_t batch_size, std::uint64_t prefix_budget, IndexRange examples)
     : decoder_(decoder),
       batcher_(batcher),
       batch_size_(batch_size),
-      prefix_(decoder, batcher, lowest_layer, prefix_budget),
+      examples_(examples),
+      prefix_(decoder, batcher, lowest_layer, prefix_budget, examples),
       scorer_(decoder, batcher) {}
 
 at::Tensor Predictor::hidden(const ExampleBatch& batch, const LinearHook* hook) {
@@ -32,74 +78,62 @@ at::Tensor Predictor::hidden(const ExampleBatch& batch, const LinearHook* hook) 
   return decoder_.run_layers(x, decoder_.prepare(batch.packed), prefix_.end_layer(), decoder_.config().layers, hook);
 }
 
+PredictionShare Predictor::share(const AdapterBank& bank, const Progress& progress) {
+  return run(bank.hook(bank.parameters(), /*training=*/false, 0).get(), bank.members(), progress);
+}
+
 Predictions Predictor::choices(const AdapterBank& bank, const Progress& progress) {
-  return run_choices(bank.hook(bank.parameters(), /*training=*/false, 0).get(), bank.member_count(), progress);
+  CHORALE_ASSERT(batcher_.kind() == TaskKind::multiple_choice, "choices are predicted for multiple choice only");
+  CHORALE_ASSERT(examples_.size() == batcher_.size(), "a part of a set is no prediction of it");
+  PredictionShare whole = share(bank, progress);
+  return choice_predictions(batcher_, whole.members.size(), std::move(whole.values));
 }
 
 Predictions Predictor::base_choices(const Progress& progress) {
-  return run_choices(nullptr, 1, progress);
-}
-
-Predictions Predictor::run_choices(const LinearHook* hook, std::int64_t members, const Progress& progress) {
   CHORALE_ASSERT(batcher_.kind() == TaskKind::multiple_choice, "choices are predicted for multiple choice only");
-  const at::NoGradGuard no_gradients;
-  Predictions result;
-  result.name = batcher_.set().name;
-  result.members = static_cast<std::size_t>(members);
-  result.examples = batcher_.size();
-  result.choices = static_cast<std::size_t>(batcher_.choices());
-  result.log_probabilities.resize(result.members * result.examples * result.choices);
-  for (const Example& example : batcher_.set().examples) {
-    result.labels.push_back(example.label);
-    result.example_ids.push_back(example.id);
-  }
-  const auto step = static_cast<std::size_t>(batch_size_);
-  for (std::size_t begin = 0; begin < result.examples; begin += step) {
-    const std::size_t end = std::min(begin + step, result.examples);
-    const ExampleBatch batch = batcher_.build(same_for_all(members, begin, end), 0, ExampleBatcher::kRowMultiple);
-    const at::Tensor log_p =
-        scorer_.choice_log_probabilities(hidden(batch, hook), batch.scoring).to(at::kFloat).cpu().contiguous();
-    const auto* values = log_p.const_data_ptr<float>();
-    const std::size_t cells = (end - begin) * result.choices;
-    for (std::size_t m = 0; m < result.members; ++m) {
-      std::copy_n(values + m * cells, cells,
-                  result.log_probabilities.begin() +
-                      static_cast<std::ptrdiff_t>((m * result.examples + begin) * result.choices));
-    }
-    if (progress) progress(end);
-  }
-  return result;
+  CHORALE_ASSERT(examples_.size() == batcher_.size(), "a part of a set is no prediction of it");
+  return choice_predictions(batcher_, 1, run(nullptr, {0}, progress).values);
 }
 
 TokenPredictions Predictor::tokens(const AdapterBank& bank, const Progress& progress) {
   CHORALE_ASSERT(batcher_.kind() == TaskKind::completion, "answer tokens are scored for completion only");
+  CHORALE_ASSERT(examples_.size() == batcher_.size(), "a part of a set is no prediction of it");
+  PredictionShare whole = share(bank, progress);
+  return token_predictions(batcher_, whole.members.size(), std::move(whole.values));
+}
+
+PredictionShare Predictor::base_share(const Progress& progress) {
+  return run(nullptr, {0}, progress);
+}
+
+PredictionShare Predictor::run(const LinearHook* hook, std::vector<std::uint32_t> members, const Progress& progress) {
   const at::NoGradGuard no_gradients;
-  const auto hook = bank.hook(bank.parameters(), /*training=*/false, 0);
-  TokenPredictions result;
-  result.name = batcher_.set().name;
-  result.members = static_cast<std::size_t>(bank.member_count());
-  result.example_offsets = {0};
-  for (const Example& example : batcher_.set().examples) {
-    result.example_ids.push_back(example.id);
-    result.example_offsets.push_back(result.example_offsets.back() + example.continuations.front().size());
-  }
-  const std::size_t total = result.example_offsets.back();
-  result.log_likelihoods.resize(result.members * total);
+  const std::vector<std::size_t> offsets = cell_offsets(batcher_);
+  PredictionShare result;
+  result.members = std::move(members);
+  result.first = offsets[examples_.begin];
+  result.count = offsets[examples_.end] - result.first;
+  result.width = cell_shape(batcher_).width;
+  result.values.resize(result.members.size() * result.count * result.width);
   const auto step = static_cast<std::size_t>(batch_size_);
-  for (std::size_t begin = 0; begin < batcher_.size(); begin += step) {
-    const std::size_t end = std::min(begin + step, batcher_.size());
+  for (std::size_t begin = examples_.begin; begin < examples_.end; begin += step) {
+    const std::size_t end = std::min(begin + step, examples_.end);
     const ExampleBatch batch =
-        batcher_.build(same_for_all(bank.member_count(), begin, end), 0, ExampleBatcher::kRowMultiple);
+        batcher_.build(same_for_all(result.members.size(), begin, end), 0, ExampleBatcher::kRowMultiple);
+    const at::Tensor last = hidden(batch, hook);
     const at::Tensor scores =
-        scorer_.token_scores(hidden(batch, hook.get()), batch.scoring).to(at::kFloat).cpu().contiguous();
+        (batcher_.kind() == TaskKind::completion ? scorer_.token_scores(last, batch.scoring)
+                                                 : scorer_.choice_log_probabilities(last, batch.scoring))
+            .to(at::kFloat)
+            .cpu()
+            .contiguous();
     const auto* values = scores.const_data_ptr<float>();
-    const std::size_t first = result.example_offsets[begin];
-    const std::size_t count = result.example_offsets[end] - first;
-    for (std::size_t m = 0; m < result.members; ++m) {
-      std::copy_n(values + m * count, count,
-                  result.log_likelihoods.begin() + static_cast<std::ptrdiff_t>(m * total + first));
+    const std::size_t count = (offsets[end] - offsets[begin]) * result.width;
+    for (std::size_t m = 0; m < result.members.size(); ++m) {
+      const std::size_t position = (m * result.count + offsets[begin] - result.first) * result.width;
+      std::copy_n(values + m * count, count, result.values.begin() + static_cast<std::ptrdiff_t>(position));
     }
-    if (progress) progress(end);
+    if (progress) progress(end - examples_.begin);
   }
   return result;
 }

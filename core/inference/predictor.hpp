@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "core/adapters/adapter_bank.hpp"
+#include "core/ensemble/prediction_share.hpp"
 #include "core/ensemble/predictions.hpp"
 #include "core/inference/example_batcher.hpp"
 #include "core/inference/frozen_prefix.hpp"
@@ -13,19 +14,29 @@
 
 namespace chorale {
 
-/// Evaluates all members of a bank on one set, batch by batch in the set's order, dropout off. Layers below the lowest
-/// adapter run once for all members.
+/// Evaluates all members of a bank on one set, or a consecutive part of it, batch by batch in the set's order, dropout
+/// off. Layers below the lowest adapter run once for all members.
 class Predictor {
  public:
   /// Called after each batch with the number of examples done.
   using Progress = std::function<void(std::size_t)>;
 
-  /// `prefix_budget`: bytes the set may keep of its frozen prefix between calls (0 for sets visited once).
+  /// `prefix_budget`: bytes that may be kept of the frozen prefix between calls (0 for sets visited once). `examples`:
+  /// the part this evaluates.
+  Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer, std::int64_t batch_size,
+            std::uint64_t prefix_budget, IndexRange examples);
+  /// The whole set.
   Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer, std::int64_t batch_size,
             std::uint64_t prefix_budget);
 
-  /// Multiple choice: log-probabilities of every member.
+  /// This part's predictions by every member of the bank: log-probabilities of the choices (multiple choice), or
+  /// log-likelihoods of the answer tokens, whose cells are counted over the whole set (completion).
+  [[nodiscard]] PredictionShare share(const AdapterBank& bank, const Progress& progress);
+
+  /// Of the whole set. Multiple choice: log-probabilities of every member.
   [[nodiscard]] Predictions choices(const AdapterBank& bank, const Progress& progress);
+  /// This part's predictions by the base without adapters, as member 0.
+  [[nodiscard]] PredictionShare base_share(const Progress& progress);
   /// The base without adapters, as one member.
   [[nodiscard]] Predictions base_choices(const Progress& progress);
   /// Completion: log-likelihood of every answer token.
@@ -33,13 +44,28 @@ class Predictor {
 
  private:
   [[nodiscard]] at::Tensor hidden(const ExampleBatch& batch, const LinearHook* hook);
-  [[nodiscard]] Predictions run_choices(const LinearHook* hook, std::int64_t members, const Progress& progress);
+  [[nodiscard]] PredictionShare run(const LinearHook* hook, std::vector<std::uint32_t> members,
+                                    const Progress& progress);
 
   const Decoder& decoder_;
   const ExampleBatcher& batcher_;
   std::int64_t batch_size_;
+  IndexRange examples_;
   FrozenPrefix prefix_;
   Scorer scorer_;
 };
+
+/// What to call the values of all members and examples of a multiple choice set: [members, examples, choices].
+[[nodiscard]] Predictions choice_predictions(const ExampleBatcher& batcher, std::size_t members,
+                                             std::vector<float> log_probabilities);
+/// The same for completion: [members, answer tokens of the set].
+[[nodiscard]] TokenPredictions token_predictions(const ExampleBatcher& batcher, std::size_t members,
+                                                 std::vector<float> log_likelihoods);
+/// Cells of a whole set and values per cell, as share() counts them.
+struct CellShape {
+  std::size_t cells = 0;
+  std::size_t width = 1;
+};
+[[nodiscard]] CellShape cell_shape(const ExampleBatcher& batcher);
 
 }  // namespace chorale

@@ -6,12 +6,17 @@
 
 namespace chorale {
 
-at::Tensor base_log_probabilities(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t batch_size) {
+at::Tensor base_log_probabilities(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t batch_size,
+                                  Communicator& group) {
   // The whole decoder counts as frozen prefix but for its last layer, which only answer rows go through.
-  Predictor predictor(decoder, batcher, decoder.config().layers - 1, batch_size, 0);
-  const Predictions base = predictor.base_choices(nullptr);
-  return at::tensor(base.log_probabilities, at::kFloat)
-      .view({static_cast<std::int64_t>(base.examples), static_cast<std::int64_t>(base.choices)})
+  Predictor predictor(decoder, batcher, decoder.config().layers - 1, batch_size, 0,
+                      share_of(batcher.size(), group.rank(), group.size()));
+  std::vector<PredictionShare> shares;
+  for (const auto& bytes : group.all_gather(pack(predictor.base_share(nullptr)))) shares.push_back(unpack(bytes));
+  const CellShape shape = cell_shape(batcher);
+  const std::vector<std::uint32_t> base = {0};
+  return at::tensor(assemble(shares, base, shape.cells, shape.width), at::kFloat)
+      .view({static_cast<std::int64_t>(shape.cells), static_cast<std::int64_t>(shape.width)})
       .to(decoder.device());
 }
 

@@ -16,10 +16,10 @@ namespace chorale {
 /// Physical memory of this machine in bytes (0 when unknown).
 [[nodiscard]] std::uint64_t physical_memory();
 
-/// Largest micro-batch (examples per member and pass) whose activations take at most a quarter of physical memory when
-/// all its examples are as long as the set's longest; at least 1, at most batch_size.
+/// Largest micro-batch (examples per member and pass) whose activations take at most a quarter of `memory` (bytes; 0:
+/// no limit) when all its examples are as long as the set's longest; at least 1, at most batch_size.
 [[nodiscard]] std::int64_t automatic_micro_batch(const Decoder& decoder, const AdapterLayout& layout,
                                                  const ExampleBatcher& batcher, std::int64_t members,
-                                                 std::int64_t batch_size);
+                                                 std::int64_t batch_size, std::uint64_t memory);
 
 }  // namespace chorale

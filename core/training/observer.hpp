@@ -13,10 +13,11 @@ namespace chorale {
 struct MemberReport {
   std::uint32_t member = 0;  // global number
   bool training = true;      // false: it was stopped before this step, the other numbers are of no meaning
-  double loss = 0.0;         // cross-entropy, mean over its batch
-  double divergence = 0.0;   // KL to the base, before its weight; 0 without the regulariser
+  double loss = 0.0;         // cross-entropy over this rank's share of its batch, scaled up to the whole batch
+  double divergence = 0.0;   // KL to the base, likewise, before its weight; 0 without the regulariser
   double learning_rate = 0.0;
-  double gradient_norm = 0.0;  // before clipping
+  double gradient_norm = 0.0;  // of the whole batch, before clipping
+  std::int64_t tokens = 0;     // of its whole batch, over all ranks
 };
 
 struct StepReport {
@@ -24,7 +25,23 @@ struct StepReport {
   std::int64_t total_steps = 0;
   double epoch = 0.0;  // epochs done, in parts
   std::vector<MemberReport> members;
-  std::int64_t tokens = 0;  // processed in this step, all members of this rank, common prefixes counted once per member
+};
+
+/// One member's means since the last logging interval ended, over all ranks of its group.
+struct MemberInterval {
+  std::uint32_t member = 0;
+  double loss = 0.0;
+  double divergence = 0.0;
+  double learning_rate = 0.0;  // of the last step
+  double gradient_norm = 0.0;
+  std::int64_t tokens = 0;           // since training began
+  std::int64_t interval_tokens = 0;  // in this interval
+};
+
+struct IntervalReport {
+  std::int64_t step = 0;
+  double epoch = 0.0;
+  std::vector<MemberInterval> members;  // those that trained in it
 };
 
 struct ValidationReport {
@@ -33,7 +50,8 @@ struct ValidationReport {
   std::vector<ValidationMetrics> metrics;
 };
 
-/// All calls come from the training thread.
+/// All calls come from the training thread, on every rank of a group, with the same numbers but for losses and
+/// divergences: those of a StepReport are each rank's own, those of an IntervalReport are whole on the first rank only.
 class TrainingObserver {
  public:
   TrainingObserver() = default;
@@ -42,6 +60,8 @@ class TrainingObserver {
   virtual ~TrainingObserver() = default;
 
   virtual void stepped(const StepReport& /*report*/) {}
+  /// Every training.log_every steps, and after the last one.
+  virtual void logged(const IntervalReport& /*report*/) {}
   virtual void validated(const ValidationReport& /*report*/) {}
   /// Something a person should know: a member stopped or diverged, a set does not fit the cache.
   virtual void noted(const std::string& /*message*/, bool /*warning*/) {}

@@ -73,4 +73,9 @@ void Stopping::restore_best(at::Tensor& parameters) const {
   }
 }
 
+void Stopping::restore(std::vector<MemberState> states, at::Tensor best) {
+  states_ = std::move(states);
+  best_ = std::move(best);
+}
+
 }  // namespace chorale

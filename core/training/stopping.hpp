@@ -47,6 +47,12 @@ class Stopping {
   /// changes.
   void restore_best(at::Tensor& parameters) const;
 
+  /// The best adapters so far, [members, width]; undefined before the first validation. Rows of members without a best
+  /// step are of no meaning.
+  [[nodiscard]] const at::Tensor& best() const { return best_; }
+  /// Goes on from what was stored; `best` as best() gave it.
+  void restore(std::vector<MemberState> states, at::Tensor best);
+
  private:
   std::optional<EarlyStopping> config_;
   std::vector<MemberState> states_;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <vector>
 
@@ -16,10 +17,12 @@
 #include "core/parallel/communicator.hpp"
 #include "core/training/adamw.hpp"
 #include "core/training/data_order.hpp"
+#include "core/training/interval.hpp"
 #include "core/training/objective.hpp"
 #include "core/training/observer.hpp"
 #include "core/training/stopping.hpp"
 #include "core/training/training_config.hpp"
+#include "core/training/training_control.hpp"
 
 namespace chorale {
 
@@ -33,30 +36,45 @@ struct TrainerInputs {
   EvaluationConfig evaluation;
   bool vary_data_order = true;
   std::uint64_t seed = 0;
-  std::uint64_t prefix_budget = 0;  // bytes for the frozen prefix of the training and validation sets together
-  Communicator* group = nullptr;    // the ranks that share these members
+  // Bytes for the frozen prefix of the training and validation sets together; the same on all ranks of a group.
+  std::uint64_t prefix_budget = 0;
+  std::uint64_t memory = 0;       // bytes this process may use; decides automatic micro-batches (0: unknown)
+  Communicator* group = nullptr;  // the ranks that share these members
   TrainingObserver* observer = nullptr;
 };
 
 /// Trains the members of a bank side by side: one pass for all of them, then each by itself (norm, clipping, schedule,
 /// AdamW, stopping). Collective over the ranks of `group`: each takes its share of every member's batch, and the one
-/// thing exchanged per step is the flat gradient buffer (and the losses, for the log).
+/// thing exchanged per step is the flat gradient buffer. Besides: frozen layers' output when first needed, losses once
+/// per logging interval, predictions at validations.
 class Trainer {
  public:
-  /// Throws UsageError when a batch is smaller than the group.
+  /// Throws UsageError when a batch is smaller than the group, or when the ranks of the group do not hold the same
+  /// adapters of the same members. Collective.
   explicit Trainer(const TrainerInputs& inputs);
 
   [[nodiscard]] std::int64_t total_steps() const { return total_steps_; }
   [[nodiscard]] std::int64_t steps_done() const { return step_; }
   [[nodiscard]] const std::vector<MemberState>& states() const { return stopping_.states(); }
   [[nodiscard]] AdamW& optimiser() { return optimiser_; }
+  [[nodiscard]] const AdamW& optimiser() const { return optimiser_; }
+  [[nodiscard]] Stopping& stopping() { return stopping_; }
+  [[nodiscard]] const Stopping& stopping() const { return stopping_; }
+  [[nodiscard]] IntervalLog& interval() { return interval_; }
+  /// After run() under early stopping: the parameters that further training goes on from, because the bank holds the
+  /// best ones. Undefined otherwise.
+  [[nodiscard]] const at::Tensor& continued() const { return continued_; }
+  /// Goes on from `steps` done. What the bank, the optimiser, stopping() and interval() held then is put back by the
+  /// caller (see checkpoint.hpp).
+  void set_steps_done(std::int64_t steps) { step_ = steps; }
 
   /// Predictions of the validation set by the adapters as they are now, when the last validation made just those; else
   /// null. Saves whoever evaluates next from doing it again.
   [[nodiscard]] const Predictions* current_validation() const;
 
   /// All remaining steps and validations; restores the best adapters at the end under early stopping. Throws
-  /// DivergedError when no member is left that is finite.
+  /// DivergedError, on all ranks, when no member of any group is left that is finite.
+  void run(TrainingControl& control);
   void run();
   /// One optimiser step of all members that still train.
   void step();
@@ -64,18 +82,23 @@ class Trainer {
   /// Gradients of the step `step` for the current parameters into the bank's gradient buffer, and the members' losses.
   /// For tests: no update happens.
   struct Gradients {
-    std::vector<double> loss;
-    std::vector<double> divergence;
-    std::int64_t tokens = 0;
+    std::vector<double> loss;          // [members] this rank's part of the mean over the whole batch
+    std::vector<double> divergence;    // [members] likewise
+    std::vector<std::int64_t> tokens;  // [members] in the whole batch
   };
   Gradients compute_gradients(std::int64_t step);
 
  private:
   [[nodiscard]] std::vector<std::vector<std::size_t>> batches(std::int64_t step) const;
+  [[nodiscard]] std::vector<std::vector<std::size_t>> own_share(
+      const std::vector<std::vector<std::size_t>>& whole) const;
   void accumulate(const std::vector<std::vector<std::size_t>>& examples, const std::vector<double>& normalisers,
-                  std::int64_t step, at::Tensor& losses, Gradients& result);
+                  std::int64_t step, at::Tensor& losses);
   void update(const Gradients& gradients);
+  void log_interval();
+  void validate_if_due();
   void validate();
+  [[nodiscard]] nlohmann::json validation_metrics();
   [[nodiscard]] std::int64_t micro_batch_size() const;
 
   TrainerInputs in_;
@@ -89,6 +112,8 @@ class Trainer {
   std::unique_ptr<Objective> objective_;
   AdamW optimiser_;
   Stopping stopping_;
+  IntervalLog interval_;
+  at::Tensor continued_;
 };
 
 }  // namespace chorale

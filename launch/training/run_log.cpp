@@ -16,8 +16,8 @@ nlohmann::json number(double value) {
 
 }  // namespace
 
-RunLog::RunLog(const std::string& path, std::int64_t log_every, Progress& progress)
-    : path_(path), file_(std::fopen(path.c_str(), "ae")), log_every_(log_every), progress_(progress) {
+RunLog::RunLog(const std::string& path, Progress& progress)
+    : path_(path), file_(std::fopen(path.c_str(), "ae")), progress_(progress) {
   if (file_ == nullptr) throw_storage_error("create", path, errno);
 }
 
@@ -42,41 +42,31 @@ void RunLog::write(const nlohmann::json& line) {
 }
 
 void RunLog::stepped(const StepReport& report) {
-  tokens_ += report.tokens;
-  interval_tokens_ += report.tokens;
-  sums_.resize(report.members.size());
   double loss = 0.0;
   double training = 0.0;
-  for (std::size_t m = 0; m < report.members.size(); ++m) {
-    const MemberReport& member = report.members[m];
+  for (const MemberReport& member : report.members) {
     if (!member.training) continue;
-    sums_[m].loss += member.loss;
-    sums_[m].divergence += member.divergence;
-    sums_[m].gradient_norm += member.gradient_norm;
-    ++sums_[m].steps;
+    tokens_ += member.tokens;
     loss += member.loss;
     training += 1.0;
   }
   progress_.update(report.step, loss / training, tokens_);
-  if (report.step % log_every_ != 0 && report.step != report.total_steps) return;
+}
+
+void RunLog::logged(const IntervalReport& report) {
   const double now = Progress::steady_seconds();
-  for (std::size_t m = 0; m < report.members.size(); ++m) {
-    const Sums& sums = sums_[m];
-    if (sums.steps == 0) continue;
-    const auto steps = static_cast<double>(sums.steps);
-    write({{"member", report.members[m].member},
+  for (const MemberInterval& member : report.members) {
+    write({{"member", member.member},
            {"step", report.step},
            {"epoch", report.epoch},
-           {"loss", number(sums.loss / steps)},
-           {"kl_to_base", number(sums.divergence / steps)},
-           {"learning_rate", report.members[m].learning_rate},
-           {"gradient_norm", number(sums.gradient_norm / steps)},
-           {"tokens", tokens_},
-           {"tokens_per_second", number(static_cast<double>(interval_tokens_) / (now - interval_started_))},
+           {"loss", number(member.loss)},
+           {"kl_to_base", number(member.divergence)},
+           {"learning_rate", member.learning_rate},
+           {"gradient_norm", number(member.gradient_norm)},
+           {"tokens", member.tokens},
+           {"tokens_per_second", number(static_cast<double>(member.interval_tokens) / (now - interval_started_))},
            {"seconds", now - started_}});
   }
-  sums_.assign(sums_.size(), Sums());
-  interval_tokens_ = 0;
   interval_started_ = now;
 }
 

@@ -16,12 +16,13 @@ namespace chorale {
 class RunLog : public TrainingObserver {
  public:
   /// Throws StorageError when the file cannot be made.
-  RunLog(const std::string& path, std::int64_t log_every, Progress& progress);
+  RunLog(const std::string& path, Progress& progress);
   ~RunLog() override;
 
   void start(std::int64_t total_steps);
   void finish();
   void stepped(const StepReport& report) override;
+  void logged(const IntervalReport& report) override;
   void validated(const ValidationReport& report) override;
   void noted(const std::string& message, bool warning) override;
 
@@ -29,19 +30,12 @@ class RunLog : public TrainingObserver {
   [[nodiscard]] std::int64_t tokens() const { return tokens_; }
 
  private:
-  struct Sums {
-    double loss = 0.0, divergence = 0.0, gradient_norm = 0.0;
-    std::int64_t steps = 0;
-  };
   void write(const nlohmann::json& line);
 
   std::string path_;
   std::FILE* file_ = nullptr;
-  std::int64_t log_every_;
   Progress& progress_;
-  std::vector<Sums> sums_;  // by member
   std::int64_t tokens_ = 0;
-  std::int64_t interval_tokens_ = 0;
   double started_ = 0.0;
   double interval_started_ = 0.0;
 };

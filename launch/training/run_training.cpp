@@ -99,7 +99,7 @@ nlohmann::json run_training(const Recipe& recipe, Progress& progress) {
                options.device.is_cpu() ? "the CPU" : "the GPU", threads);
   timings.take("loading");
 
-  RunLog log(directory.file("log.jsonl"), recipe.training.log_every, progress);
+  RunLog log(directory.file("log.jsonl"), progress);
   SoloCommunicator group;
   const auto batcher = [&](const ExampleSet& set) {
     return ExampleBatcher(set, recipe.task.kind, recipe.task.scoring, options.device, decoder.residual_dtype());
@@ -117,6 +117,7 @@ nlohmann::json run_training(const Recipe& recipe, Progress& progress) {
   inputs.vary_data_order = recipe.ensemble.vary_data_order;
   inputs.seed = recipe.seed;
   inputs.prefix_budget = prefix_budget(recipe.training);
+  inputs.memory = physical_memory();
   inputs.group = &group;
   inputs.observer = &log;
   Trainer trainer(inputs);

@@ -312,9 +312,12 @@ def test_log(world, task):
         assert all(isinstance(value, (int, float)) and math.isfinite(value) for value in line.values())
         assert line["epoch"] == pytest.approx(line["step"] / 3)
         assert line["loss"] > 0 and line["gradient_norm"] > 0 and 0 < line["learning_rate"] <= 0.02
-    for key in ("tokens", "seconds"):
-        assert [line[key] for line in run.steps] == sorted(line[key] for line in run.steps)
-    assert run.steps[-1]["tokens"] == run.metrics["training"]["tokens"]
+    for member in (0, 1):
+        for key in ("tokens", "seconds"):
+            course = [line[key] for line in run.steps if line["member"] == member]
+            assert course == sorted(course)
+    last = {line["member"]: line["tokens"] for line in run.steps}
+    assert sum(last.values()) == run.metrics["training"]["tokens"]
     assert [(line["step"], line["member"]) for line in run.validations] == [(s, m) for s in (3, 6) for m in (0, 1)]
     for line in run.validations:
         assert set(line) == {"member", "step", "validation"} and set(line["validation"]) == {"nll", "accuracy", "ece"}

@@ -30,6 +30,7 @@ struct TinyRunOptions {
   at::ScalarType dtype = at::kDouble;
   bool random_b = true;  // false: B zero, as training starts
   TrainingObserver* observer = nullptr;
+  Communicator* group = nullptr;  // null: one rank
 
   TinyRunOptions() {
     adapter.rank = 2;
@@ -68,7 +69,7 @@ class TinyRun {
     inputs.vary_data_order = options.vary_data_order;
     inputs.seed = 17;
     inputs.prefix_budget = options.prefix_budget;
-    inputs.group = &group_;
+    inputs.group = options.group != nullptr ? options.group : &alone_;
     inputs.observer = options.observer != nullptr ? options.observer : &silent_;
     trainer_ = std::make_unique<Trainer>(inputs);
   }
@@ -100,7 +101,7 @@ class TinyRun {
   ExampleBatcher train_;
   ExampleBatcher validation_;
   std::unique_ptr<AdapterBank> bank_;
-  SoloCommunicator group_;
+  SoloCommunicator alone_;
   TrainingObserver silent_;
   std::unique_ptr<Trainer> trainer_;
 };

@@ -1,0 +1,66 @@
+#include "core/training/interval.hpp"
+
+#include <cstring>
+
+#include "core/base/errors.hpp"
+
+namespace chorale {
+
+IntervalLog::IntervalLog(std::vector<std::uint32_t> members, Communicator& group)
+    : members_(std::move(members)), group_(group), sums_(members_.size()), tokens_(members_.size(), 0) {}
+
+void IntervalLog::add(std::size_t m, double loss, double divergence, const MemberReport& report) {
+  IntervalSums& sums = sums_[m];
+  ++sums.steps;
+  sums.tokens += report.tokens;
+  sums.loss += loss;
+  sums.divergence += divergence;
+  sums.gradient_norm += report.gradient_norm;
+  sums.learning_rate = report.learning_rate;
+  tokens_[m] += report.tokens;
+}
+
+void IntervalLog::collect() {
+  if (group_.size() == 1) return;
+  std::vector<double> own;
+  for (const IntervalSums& sums : sums_) {
+    own.push_back(sums.loss);
+    own.push_back(sums.divergence);
+  }
+  const auto all = group_.all_gather(std::as_bytes(std::span(own)));
+  for (std::size_t m = 0; m < sums_.size(); ++m) sums_[m].loss = sums_[m].divergence = 0.0;
+  if (group_.rank() != 0) return;
+  for (const std::vector<std::byte>& bytes : all) {
+    CHORALE_ASSERT(bytes.size() == own.size() * sizeof(double), "all ranks of a group hold the same members");
+    std::vector<double> theirs(own.size());
+    std::memcpy(theirs.data(), bytes.data(), bytes.size());
+    for (std::size_t m = 0; m < sums_.size(); ++m) {
+      sums_[m].loss += theirs[2 * m];
+      sums_[m].divergence += theirs[2 * m + 1];
+    }
+  }
+}
+
+std::vector<MemberInterval> IntervalLog::finish() {
+  collect();
+  std::vector<MemberInterval> result;
+  for (std::size_t m = 0; m < sums_.size(); ++m) {
+    const IntervalSums& sums = sums_[m];
+    if (sums.steps == 0) continue;
+    const auto steps = static_cast<double>(sums.steps);
+    result.push_back({members_[m], sums.loss / steps, sums.divergence / steps, sums.learning_rate,
+                      sums.gradient_norm / steps, tokens_[m], sums.tokens});
+  }
+  sums_.assign(sums_.size(), IntervalSums());
+  return result;
+}
+
+void IntervalLog::restore(std::vector<IntervalSums> sums, std::vector<std::int64_t> tokens) {
+  CHORALE_ASSERT(sums.size() == members_.size() && tokens.size() == members_.size(), "one entry per member");
+  sums_ = std::move(sums);
+  tokens_ = std::move(tokens);
+  if (group_.rank() == 0) return;
+  for (IntervalSums& own : sums_) own.loss = own.divergence = 0.0;
+}
+
+}  // namespace chorale

@@ -1,0 +1,65 @@
+// The trainer's look at the validation set.
+#include <fmt/format.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/calibration/evaluate.hpp"
+#include "core/training/trainer.hpp"
+
+namespace chorale {
+
+void Trainer::validate_if_due() {
+  // at the end of every few epochs, and after the last step (members keep their best)
+  const std::int64_t every = in_.evaluation.every_epochs * order_.steps_per_epoch();
+  if (validation_ && stopping_.any_training() && (step_ % every == 0 || step_ == total_steps_)) validate();
+}
+
+nlohmann::json Trainer::validation_metrics() {
+  // Every rank has all predictions and computes the same numbers, so all decide the same.
+  std::vector<PredictionShare> shares;
+  for (const auto& bytes : in_.group->all_gather(pack(validation_->share(*in_.bank, nullptr)))) {
+    shares.push_back(unpack(bytes));
+  }
+  const CellShape shape = cell_shape(*in_.validation);
+  std::vector<float> values = assemble(shares, in_.bank->members(), shape.cells, shape.width);
+  const std::size_t members = in_.bank->members().size();
+  if (in_.validation->kind() == TaskKind::completion) {
+    return evaluate_tokens(token_predictions(*in_.validation, members, std::move(values)));
+  }
+  EvaluationConfig config = in_.evaluation;
+  config.bootstrap = 0;
+  config.temperature = false;
+  validated_ = choice_predictions(*in_.validation, members, std::move(values));
+  validated_step_ = step_;
+  return evaluate_predictions(validated_, nullptr, config, in_.seed);
+}
+
+void Trainer::validate() {
+  ValidationReport report;
+  report.step = step_;
+  report.members = in_.bank->members();
+  const nlohmann::json metrics = validation_metrics();
+  const auto number = [](const nlohmann::json& object, const char* key) {
+    return object.contains(key) && object[key].is_number() ? object[key].get<double>()
+                                                           : std::numeric_limits<double>::quiet_NaN();
+  };
+  for (const nlohmann::json& member : metrics["members"]["each"]) {
+    report.metrics.push_back({number(member, "nll"), number(member, "accuracy"), number(member, "ece")});
+  }
+  const auto stopped = stopping_.validated(step_, report.metrics, in_.bank->parameters());
+  in_.observer->validated(report);
+  for (const std::int64_t m : stopped) {
+    const MemberState& state = stopping_.states()[static_cast<std::size_t>(m)];
+    in_.observer->noted(fmt::format("member {} stopped early at step {}; its best adapters are those of step {}",
+                                    in_.bank->members()[static_cast<std::size_t>(m)], step_, state.best_step),
+                        false);
+  }
+}
+
+const Predictions* Trainer::current_validation() const {
+  // Early stopping puts older adapters back after the last validation.
+  return validated_step_ == step_ && !in_.training.early_stopping ? &validated_ : nullptr;
+}
+
+}  // namespace chorale
