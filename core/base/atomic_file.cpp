@@ -5,12 +5,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <system_error>
-#include <utility>
 
+#include "core/base/descriptor.hpp"
 #include "core/base/errors.hpp"
+#include "core/base/file_calls.hpp"
 
 namespace chorale {
 namespace {
@@ -36,66 +36,27 @@ std::string remedy(int error_number) {
   }
 }
 
-// A file descriptor that is closed on every way out.
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  Descriptor(Descriptor&&) = delete;
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (value_ >= 0) {
-      ::close(value_);
-    }
-  }
-  [[nodiscard]] int get() const { return value_; }
-  // Network file systems report a failed write as late as here, so closing is checked.
-  int close() { return ::close(std::exchange(value_, -1)); }
-
- private:
-  int value_;
-};
-
-// 0, or the errno of the first step that failed.
-int write_whole(const Descriptor& file, std::string_view content) {
-  while (!content.empty()) {
-    const ssize_t written = ::write(file.get(), content.data(), content.size());
-    if (written < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      return errno;
-    }
-    content.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return 0;
-}
-
-int write_and_close(Descriptor& file, std::initializer_list<std::string_view> pieces) {
+// Everything up to the rename; 0, or the errno of the first step that failed.
+int write_finished(const std::string& path, std::initializer_list<std::string_view> pieces) {
+  Descriptor file;
+  if (const int failure = file_calls::open(path, O_CREAT | O_TRUNC, file); failure != 0) return failure;
   for (const std::string_view piece : pieces) {
-    if (const int failure = write_whole(file, piece); failure != 0) {
-      return failure;
-    }
+    if (const int failure = file_calls::write(file, piece, path); failure != 0) return failure;
   }
+  // Before closing: an error of writing back is reported to those who have the file open.
+  if (const int failure = file_calls::sync(file, path); failure != 0) return failure;
   return file.close() == 0 ? 0 : errno;
 }
 
-int sync_path(const std::string& path, int flags) {
-  Descriptor file(::open(path.c_str(), flags | O_CLOEXEC));
-  if (file.get() < 0) {
-    return errno;
+// The last steps for a file whose own bytes are safe, or the end of one that failed.
+void finish(const std::string& unfinished, const std::string& path, int failure) {
+  if (failure == 0) failure = file_calls::rename(unfinished, path);
+  if (failure != 0) {
+    static_cast<void>(file_calls::unlink(unfinished));  // the first failure is the one to report
+    throw_storage_error("write", path, failure);
   }
-  // Some network file systems cannot sync a directory and say EINVAL; the rename is as durable there as it gets.
-  if (::fsync(file.get()) != 0 && !(errno == EINVAL && (flags & O_DIRECTORY) != 0)) {
-    return errno;
-  }
-  return 0;
-}
-
-std::string directory_of(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
-  return parent.empty() ? "." : parent;
+  sync_directory(parent.empty() ? "." : parent);
 }
 
 }  // namespace
@@ -110,21 +71,18 @@ std::string unfinished_path(const std::string& path) {
 }
 
 void sync_directory(const std::string& directory) {
-  if (const int failure = sync_path(directory, O_RDONLY | O_DIRECTORY); failure != 0) {
+  if (const int failure = file_calls::sync_directory(directory); failure != 0) {
     throw_storage_error("sync the directory", directory, failure);
   }
 }
 
+void make_directories(const std::string& path) {
+  if (const int failure = file_calls::make_directories(path); failure != 0)
+    throw_storage_error("create", path, failure);
+}
+
 void commit_file(const std::string& unfinished, const std::string& path) {
-  int failure = sync_path(unfinished, O_RDONLY);
-  if (failure == 0 && std::rename(unfinished.c_str(), path.c_str()) != 0) {
-    failure = errno;
-  }
-  if (failure != 0) {
-    ::unlink(unfinished.c_str());
-    throw_storage_error("write", path, failure);
-  }
-  sync_directory(directory_of(path));
+  finish(unfinished, path, file_calls::sync_file(unfinished));
 }
 
 void write_file_atomically(const std::string& path, std::string_view content) {
@@ -133,15 +91,7 @@ void write_file_atomically(const std::string& path, std::string_view content) {
 
 void write_file_atomically(const std::string& path, std::initializer_list<std::string_view> pieces) {
   const std::string unfinished = unfinished_path(path);
-  Descriptor file(::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
-  if (file.get() < 0) {
-    throw_storage_error("write", path, errno);
-  }
-  if (const int failure = write_and_close(file, pieces); failure != 0) {
-    ::unlink(unfinished.c_str());
-    throw_storage_error("write", path, failure);
-  }
-  commit_file(unfinished, path);
+  finish(unfinished, path, write_finished(unfinished, pieces));
 }
 
 }  // namespace chorale

@@ -12,7 +12,8 @@ namespace chorale {
 [[nodiscard]] std::string unfinished_path(const std::string& path);
 
 /// Makes the finished file `unfinished` appear as `path`: fsync of the file, rename, fsync of the directory. Throws
-/// StorageError and removes `unfinished` when any step fails; `path` then holds what it held before.
+/// StorageError when a step fails and removes `unfinished`; `path` then holds what it held before (or the new file,
+/// when only the last step failed).
 void commit_file(const std::string& unfinished, const std::string& path);
 
 /// Writes `content` to `path` so that a reader, or a crash at any moment, sees the old file or the new one and nothing
@@ -20,6 +21,9 @@ void commit_file(const std::string& unfinished, const std::string& path);
 void write_file_atomically(const std::string& path, std::string_view content);
 /// The same with content in several pieces, written back to back.
 void write_file_atomically(const std::string& path, std::initializer_list<std::string_view> pieces);
+
+/// Makes `path` and the directories above it that are missing, each durable in its parent. Throws StorageError.
+void make_directories(const std::string& path);
 
 /// Makes names created, renamed or removed in `directory` durable. Throws StorageError.
 void sync_directory(const std::string& directory);

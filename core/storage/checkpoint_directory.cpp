@@ -1,16 +1,16 @@
 #include "core/storage/checkpoint_directory.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstdio>
+#include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "core/base/atomic_file.hpp"
 #include "core/base/errors.hpp"
+#include "core/base/file_calls.hpp"
 #include "core/base/sha256.hpp"
 
 namespace chorale {
@@ -26,41 +26,46 @@ std::string temporary_path(const std::string& checkpoints, std::int64_t step) {
   return final_path(checkpoints, step) + ".tmp";
 }
 
-void remove_directory(const std::string& path) {
-  std::error_code failure;
-  fs::remove_all(path, failure);
-  if (failure) throw_storage_error("remove", path, failure.value());
+void remove(const std::string& path) {
+  if (const int failure = file_calls::remove_tree(path); failure != 0) throw_storage_error("remove", path, failure);
 }
 
-void create_directories(const std::string& path) {
-  std::error_code failure;
-  fs::create_directories(path, failure);
-  if (failure) throw_storage_error("create", path, failure.value());
+void rename(const std::string& from, const std::string& to) {
+  if (const int failure = file_calls::rename(from, to); failure != 0) throw_storage_error("write", to, failure);
 }
 
-void rename_path(const std::string& from, const std::string& to) {
-  if (std::rename(from.c_str(), to.c_str()) != 0) throw_storage_error("write", to, errno);
-}
-
-// `to` exists: afterwards it is what `from` was, and what it was itself is gone.
-void replace(const std::string& from, const std::string& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
-    remove_directory(from);
+// `to` exists: afterwards it is what `from` was, and what it was itself is gone. At every moment one of the two can be
+// found.
+void replace(const std::string& from, const std::string& to, const std::string& parent) {
+  const int failure = file_calls::exchange(from, to);
+  if (failure == 0) {
+    sync_directory(parent);
+    remove(from);
     return;
   }
-  if (errno != EINVAL && errno != ENOSYS) throw_storage_error("write", to, errno);
-  // Network file systems cannot exchange two names: the old one steps aside first.
-  const std::string aside = to + ".replaced.tmp";
-  remove_directory(aside);
-  rename_path(to, aside);
-  rename_path(from, to);
-  remove_directory(aside);
+  if (failure != EINVAL && failure != ENOSYS) throw_storage_error("write", to, failure);
+  // Network file systems cannot exchange two names: the old one steps aside under a name that readers know.
+  const std::string aside = to + kReplacedSuffix;
+  remove(aside);
+  rename(to, aside);
+  rename(from, to);
+  sync_directory(parent);
+  remove(aside);
 }
 
 }  // namespace
 
 std::string checkpoint_name(std::int64_t step) {
   return fmt::format("step_{:08}", step);
+}
+
+std::optional<std::int64_t> step_of_checkpoint(const std::string& name) {
+  constexpr std::string_view kPrefix = "step_";
+  std::int64_t step = 0;
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), step);
+  const bool whole = error == std::errc() && end == name.data() + name.size();
+  return whole && step >= 0 && checkpoint_name(step) == name ? std::optional<std::int64_t>(step) : std::nullopt;
 }
 
 std::string group_file_name(std::int64_t group) {
@@ -70,8 +75,8 @@ std::string group_file_name(std::int64_t group) {
 std::string begin_checkpoint(const std::string& checkpoints, std::int64_t step) {
   CHORALE_ASSERT(step >= 0, "a step counts what is done");
   const std::string directory = temporary_path(checkpoints, step);
-  remove_directory(directory);
-  create_directories(directory);
+  remove(directory);
+  make_directories(directory);
   return directory;
 }
 
@@ -97,8 +102,12 @@ void publish_checkpoint(const std::string& checkpoints, std::int64_t step) {
   const std::string temporary = temporary_path(checkpoints, step);
   const std::string path = final_path(checkpoints, step);
   std::error_code ignored;
-  fs::exists(path, ignored) ? replace(temporary, path) : rename_path(temporary, path);
-  sync_directory(checkpoints);
+  if (fs::exists(path, ignored)) {
+    replace(temporary, path, checkpoints);
+  } else {
+    rename(temporary, path);
+    sync_directory(checkpoints);
+  }
 }
 
 void point_latest(const std::string& checkpoints, std::int64_t step) {

@@ -3,11 +3,15 @@
 // A checkpoint is committed in stages, so that a crash between any two of them leaves the ones before it valid:
 //   begin_checkpoint    a temporary directory step_00000114.tmp
 //   (the callers)       one synced file per group in it
-//   write_manifest      every file's size and SHA-256, read back from the disk
+//   write_manifest      every file's size and SHA-256, read back from the disk; syncs the temporary directory too
 //   publish_checkpoint  rename to step_00000114, sync of the parent directory
 //   point_latest        LATEST, a text file holding the directory's name, by rename
+//   purge_checkpoints   older ones, and what dead runs left unfinished, go (checkpoint_upkeep.hpp)
 // What has no valid manifest does not exist, and LATEST is only a sign for people and scripts: readers here look for
 // the newest checkpoint whose manifest holds.
+//
+// One process writes (rank 0, and for a group's file the group's first rank), the one that holds the run's lock
+// (run_lock.hpp). Anybody may read at any time.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +22,14 @@
 namespace chorale {
 
 inline constexpr std::int64_t kManifestVersion = 1;
+/// Behind the name of a checkpoint that is being replaced where two names cannot be exchanged at one stroke: valid
+/// until the new one has the name.
+inline constexpr const char* kReplacedSuffix = ".replaced";
 
 /// step_00000114
 [[nodiscard]] std::string checkpoint_name(std::int64_t step);
+/// The step of such a name; nothing when it is no checkpoint's name.
+[[nodiscard]] std::optional<std::int64_t> step_of_checkpoint(const std::string& name);
 /// group_000.h5
 [[nodiscard]] std::string group_file_name(std::int64_t group);
 
@@ -49,13 +58,15 @@ struct FoundCheckpoint {
   std::vector<std::string> files;  // paths of the groups' files, by group
 };
 
-/// Checks the manifest in `directory` and every file it lists. InputError naming the file that is missing, of another
+/// Checks the manifest in `directory` and every file it lists; with `hashes` off only that the files are there with
+/// their sizes. InputError naming the file that is missing, of another
 /// size or with another SHA-256, or both versions when the manifest is newer than this program.
-[[nodiscard]] FoundCheckpoint verify_checkpoint(const std::string& directory);
+[[nodiscard]] FoundCheckpoint verify_checkpoint(const std::string& directory, bool hashes = true);
 
 struct CheckpointSearch {
   std::optional<FoundCheckpoint> found;
   std::vector<std::string> problems;  // why newer checkpoints, or the one LATEST names, were passed over
+  std::vector<std::string> damaged;   // the newer checkpoints' directories; set_aside() is for them
 };
 
 /// The checkpoint of the highest step that verifies. Nothing is found in a directory that does not exist. Whoever goes

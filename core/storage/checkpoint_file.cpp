@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/base/errors.hpp"
 #include "core/storage/format_header.hpp"
 #include "core/storage/hdf5.hpp"
@@ -49,6 +51,13 @@ void write_optimizer(hdf5::Group& parent, const CheckpointHeader& header, const 
   write("first_moment", member.first_moment, "running mean of the gradients, not corrected for its start at zero");
   write("second_moment", member.second_moment,
         "running mean of the squared gradients, not corrected for its start at zero");
+  if (!member.best.empty()) {
+    write("best", member.best, "the factors after the member's best validation; the group adapter holds its last");
+  }
+  if (!member.continued.empty()) {
+    write("continued", member.continued,
+          "the factors that training goes on from; the group adapter holds those of the best validation");
+  }
 }
 
 void write_progress(hdf5::Group& parent, const MemberProgress& progress) {
@@ -57,7 +66,9 @@ void write_progress(hdf5::Group& parent, const MemberProgress& progress) {
                       "updates: optimiser steps the member took part in; training, diverged: 1 or 0; stopped_at: step "
                       "after which it stopped; best_step, best_value: step and value of its best validation by the "
                       "stopping metric, smaller is better (an accuracy is stored negated); since_best: validations "
-                      "since then. A step of -1: there is none.");
+                      "since then; tokens: trained on so far; interval_steps, interval_tokens, interval_loss, "
+                      "interval_divergence, interval_gradient_norm: sums since the last line of the log, "
+                      "interval_learning_rate: of the last of these steps. A step of -1: there is none.");
   group.set_attribute("updates", progress.updates);
   group.set_attribute("training", std::int64_t{progress.training ? 1 : 0});
   group.set_attribute("diverged", std::int64_t{progress.diverged ? 1 : 0});
@@ -65,6 +76,13 @@ void write_progress(hdf5::Group& parent, const MemberProgress& progress) {
   group.set_attribute("best_step", progress.best_step);
   group.set_attribute("best_value", progress.best_value);
   group.set_attribute("since_best", progress.since_best);
+  group.set_attribute("tokens", progress.tokens);
+  group.set_attribute("interval_steps", progress.interval.steps);
+  group.set_attribute("interval_tokens", progress.interval.tokens);
+  group.set_attribute("interval_loss", progress.interval.loss);
+  group.set_attribute("interval_divergence", progress.interval.divergence);
+  group.set_attribute("interval_gradient_norm", progress.interval.gradient_norm);
+  group.set_attribute("interval_learning_rate", progress.interval.learning_rate);
 }
 
 }  // namespace
@@ -75,6 +93,25 @@ std::size_t CheckpointHeader::parameters() const {
     count += factor.rows * factor.columns;
   }
   return count;
+}
+
+std::uint64_t estimate_checkpoint_bytes(const CheckpointHeader& header, std::span<const MemberToStore> members) {
+  // A data set of `count` numbers: its chunks, of at most 512 KiB, padded by less than one; their index and checksums;
+  // and the object with its attributes.
+  const auto dataset = [](std::size_t count) -> std::uint64_t {
+    const std::uint64_t bytes = 4 * std::uint64_t{count};
+    return bytes + std::min(bytes, std::uint64_t{512} << 10U) + bytes / 1024 + 4096;
+  };
+  std::uint64_t of_member = 16384;
+  for (const CheckpointFactor& factor : header.factors) of_member += dataset(factor.rows * factor.columns) + 4096;
+  std::uint64_t bytes = 65536 + header.recipe.size() + header.placement.size();
+  for (const MemberToStore& member : members) {
+    bytes += of_member;
+    for (const auto& flat : {member.first_moment, member.second_moment, member.best, member.continued}) {
+      bytes += dataset(flat.size());
+    }
+  }
+  return bytes;
 }
 
 void write_checkpoint_file(const std::string& path, const CheckpointHeader& header,
@@ -92,8 +129,10 @@ void write_checkpoint_file(const std::string& path, const CheckpointHeader& head
     all.set_attribute("meaning", "one group per member, named by its number in the ensemble");
     for (const MemberToStore& member : members) {
       const std::size_t parameters = header.parameters();
-      CHORALE_ASSERT(member.parameters.size() == parameters && member.first_moment.size() == parameters &&
-                         member.second_moment.size() == parameters,
+      const auto fits = [parameters](std::span<const float> buffer) { return buffer.size() == parameters; };
+      CHORALE_ASSERT(fits(member.parameters) && fits(member.first_moment) && fits(member.second_moment) &&
+                         (member.best.empty() || fits(member.best)) &&
+                         (member.continued.empty() || fits(member.continued)),
                      "a member's buffers must be as long as its factors together");
       hdf5::Group group = all.create_group(fmt::format("{:03}", member.member));
       write_adapter(group, header, member.parameters);

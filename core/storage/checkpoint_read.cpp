@@ -101,12 +101,31 @@ std::vector<CheckpointFactor> read_factors(const hdf5::Group& adapter, const hdf
   return factors;
 }
 
-std::vector<float> read_moment(const hdf5::Group& optimizer, const char* name, std::size_t parameters) {
+// A flat buffer of the optimizer's group, checked in any case and read when its numbers are asked for.
+std::vector<float> read_flat(const hdf5::Group& optimizer, const char* name, std::size_t parameters, bool numbers) {
   const hdf5::Dataset dataset = optimizer.dataset(name);
   if (dataset.shape() != std::vector<std::size_t>{parameters}) {
     refuse(dataset, fmt::format("must hold {} numbers, one for each of the member's parameters", parameters));
   }
-  return dataset.read<float>();
+  return numbers ? dataset.read<float>() : std::vector<float>();
+}
+
+std::vector<float> read_optional_flat(const hdf5::Group& optimizer, const char* name, std::size_t parameters,
+                                      bool numbers) {
+  return optimizer.contains(name) ? read_flat(optimizer, name, parameters, numbers) : std::vector<float>();
+}
+
+// The sums may be infinite or no numbers: losses of a member on its way to diverging are.
+MemberProgress::Interval read_interval(const hdf5::Group& group, std::int64_t step, std::int64_t tokens) {
+  const auto sum = [&](const char* name) { return required(group, name, group.real_attribute(name)); };
+  MemberProgress::Interval interval;
+  interval.steps = whole(group, "interval_steps", 0, step);
+  interval.tokens = whole(group, "interval_tokens", 0, tokens);
+  interval.loss = sum("interval_loss");
+  interval.divergence = sum("interval_divergence");
+  interval.gradient_norm = sum("interval_gradient_norm");
+  interval.learning_rate = sum("interval_learning_rate");
+  return interval;
 }
 
 MemberProgress read_progress(const hdf5::Group& group, std::int64_t step) {
@@ -122,11 +141,16 @@ MemberProgress read_progress(const hdf5::Group& group, std::int64_t step) {
   if (progress.training == (progress.stopped_at >= 0) || (progress.training && progress.diverged)) {
     refuse(group, "a member either trains or has stopped after some step");
   }
+  if (group.has_attribute("tokens")) {
+    progress.tokens = whole(group, "tokens", 0, kMost);
+    progress.interval = read_interval(group, step, progress.tokens);
+  }
   return progress;
 }
 
-// The header's scale and factors are taken from the first member; the others must be like it.
-StoredMember read_member(const hdf5::Group& group, CheckpointHeader& header) {
+// The header's scale and factors are taken from the first member; the others must be like it. The member's numbers are
+// read only when they are asked for.
+StoredMember read_member(const hdf5::Group& group, CheckpointHeader& header, bool numbers) {
   const hdf5::Group adapter = group.group("adapter");
   const hdf5::Group optimizer = group.group("optimizer");
   const double scale = real(adapter, "scale");
@@ -139,18 +163,21 @@ StoredMember read_member(const hdf5::Group& group, CheckpointHeader& header) {
   }
   StoredMember member;
   for (const CheckpointFactor& factor : header.factors) {
+    if (!numbers) break;
     const std::vector<float> values = adapter.group(factor.module).dataset(std::string(1, factor.factor)).read<float>();
     member.parameters.insert(member.parameters.end(), values.begin(), values.end());
   }
-  member.first_moment = read_moment(optimizer, "first_moment", member.parameters.size());
-  member.second_moment = read_moment(optimizer, "second_moment", member.parameters.size());
+  const std::size_t parameters = header.parameters();
+  member.first_moment = read_flat(optimizer, "first_moment", parameters, numbers);
+  member.second_moment = read_flat(optimizer, "second_moment", parameters, numbers);
+  member.best = read_optional_flat(optimizer, "best", parameters, numbers);
+  member.continued = read_optional_flat(optimizer, "continued", parameters, numbers);
   member.progress = read_progress(group.group("progress"), header.step);
   return member;
 }
 
-}  // namespace
-
-CheckpointContent read_checkpoint_file(const std::string& path) {
+// Without `wanted`: all members.
+CheckpointContent read(const std::string& path, const std::optional<std::span<const std::uint32_t>>& wanted) {
   const hdf5::File file = hdf5::File::open(path);
   const hdf5::Group root = file.root();
   check_format_header(root, kCheckpointFormat, kCheckpointVersion);
@@ -162,18 +189,32 @@ CheckpointContent read_checkpoint_file(const std::string& path) {
   content.header.base_fingerprint = text(root, "base_fingerprint");
   content.header.step = whole(root, "step", 0, std::numeric_limits<std::int64_t>::max());
   const hdf5::Group all = root.group("members");
+  std::optional<std::uint32_t> last;
   for (const std::string& name : all.names()) {
     const std::uint32_t number = member_number(all, name);
-    if (!content.members.empty() && number <= content.members.back().member) {
+    if (last && number <= *last) {
       refuse(all, "its members are not in ascending order");
     }
-    content.members.push_back(read_member(all.group(name), content.header));
-    content.members.back().member = number;
+    last = number;
+    const bool numbers = !wanted || std::find(wanted->begin(), wanted->end(), number) != wanted->end();
+    StoredMember member = read_member(all.group(name), content.header, numbers);
+    member.member = number;
+    if (numbers) content.members.push_back(std::move(member));
   }
-  if (content.members.empty()) {
+  if (!last) {
     refuse(all, "holds no member");
   }
   return content;
+}
+
+}  // namespace
+
+CheckpointContent read_checkpoint_file(const std::string& path) {
+  return read(path, std::nullopt);
+}
+
+CheckpointContent read_checkpoint_file(const std::string& path, std::span<const std::uint32_t> wanted) {
+  return read(path, wanted);
 }
 
 }  // namespace chorale

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -63,7 +62,7 @@ json read_manifest(const std::string& path) {
   return manifest;
 }
 
-void verify_file(const std::string& path, const json& entry, const std::string& manifest) {
+void verify_file(const std::string& path, const json& entry, const std::string& manifest, bool hashes) {
   if (!entry.is_object() || !entry.value("bytes", json()).is_number_unsigned() ||
       !entry.value("sha256", json()).is_string()) {
     refuse(manifest, fmt::format("says nothing of use about {}", fs::path(path).filename().string()));
@@ -73,29 +72,29 @@ void verify_file(const std::string& path, const json& entry, const std::string& 
     refuse(path, fmt::format("has {} bytes, its manifest says {}: it was cut short or changed", bytes,
                              entry["bytes"].dump()));
   }
-  if (sha256_of_file(path) != entry["sha256"].get_ref<const std::string&>()) {
+  if (hashes && sha256_of_file(path) != entry["sha256"].get_ref<const std::string&>()) {
     refuse(path, "its contents do not fit the SHA-256 in its manifest: it is damaged or of another checkpoint");
   }
 }
 
-// The step of a directory's name; nothing when it is no checkpoint's name.
-std::optional<std::int64_t> step_of(const std::string& name) {
-  constexpr std::string_view kPrefix = "step_";
-  std::int64_t step = 0;
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), step);
-  const bool whole = error == std::errc() && end == name.data() + name.size();
-  return whole && step >= 0 && checkpoint_name(step) == name ? std::optional<std::int64_t>(step) : std::nullopt;
-}
+struct Candidate {
+  std::int64_t step;
+  std::string directory;
+};
 
-std::vector<std::int64_t> steps_in(const std::string& checkpoints) {
-  std::vector<std::int64_t> steps;
+// Newest first; of one step the checkpoint itself before one that it replaces.
+std::vector<Candidate> candidates_in(const std::string& checkpoints) {
+  std::vector<Candidate> candidates;
   std::error_code failure;
   for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints, failure)) {
-    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
+    std::string name = entry.path().filename().string();
+    if (name.ends_with(kReplacedSuffix)) name.resize(name.size() - std::string_view(kReplacedSuffix).size());
+    if (const auto step = step_of_checkpoint(name)) candidates.push_back({*step, entry.path().string()});
   }
-  std::sort(steps.rbegin(), steps.rend());
-  return steps;
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& one, const Candidate& other) {
+    return one.step != other.step ? one.step > other.step : one.directory < other.directory;
+  });
+  return candidates;
 }
 
 // What LATEST names, when it is there.
@@ -110,7 +109,7 @@ std::optional<std::string> read_latest(const std::string& checkpoints) {
 
 }  // namespace
 
-FoundCheckpoint verify_checkpoint(const std::string& directory) {
+FoundCheckpoint verify_checkpoint(const std::string& directory, bool hashes) {
   const std::string path = (fs::path(directory) / "manifest.json").string();
   const json manifest = read_manifest(path);
   FoundCheckpoint checkpoint{directory, manifest["step"].get<std::int64_t>(), {}};
@@ -119,15 +118,14 @@ FoundCheckpoint verify_checkpoint(const std::string& directory) {
     const std::string name = group_file_name(static_cast<std::int64_t>(group));
     if (!files.contains(name)) refuse(path, fmt::format("lists {} files, but not {}", files.size(), name));
     checkpoint.files.push_back((fs::path(directory) / name).string());
-    verify_file(checkpoint.files.back(), files[name], path);
+    verify_file(checkpoint.files.back(), files[name], path, hashes);
   }
   return checkpoint;
 }
 
 CheckpointSearch find_latest_valid(const std::string& checkpoints) {
   CheckpointSearch search;
-  for (const std::int64_t step : steps_in(checkpoints)) {
-    const std::string directory = (fs::path(checkpoints) / checkpoint_name(step)).string();
+  for (const auto& [step, directory] : candidates_in(checkpoints)) {
     try {
       FoundCheckpoint checkpoint = verify_checkpoint(directory);
       if (checkpoint.step != step) refuse(directory, fmt::format("its manifest is that of step {}", checkpoint.step));
@@ -135,10 +133,11 @@ CheckpointSearch find_latest_valid(const std::string& checkpoints) {
       break;
     } catch (const InputError& error) {
       search.problems.emplace_back(error.what());
+      search.damaged.push_back(directory);
     }
   }
   if (const auto latest = read_latest(checkpoints)) {
-    const auto step = step_of(*latest);
+    const auto step = step_of_checkpoint(*latest);
     const std::string named = (fs::path(checkpoints) / *latest).string();
     std::error_code ignored;
     if (!step || !fs::is_directory(named, ignored)) {

@@ -131,14 +131,15 @@ const std::vector<const Section*>& all_sections() {
 
 namespace {
 
-Recipe load(const std::string& path, const std::vector<std::string>& overrides, bool with_files) {
+Recipe parse(const std::string& text, const std::string& source, const std::vector<std::string>& overrides,
+             bool with_files) {
   recipe::Mistakes mistakes;
-  recipe::Node root = recipe::parse_yaml(recipe::read_text(path), printable(path, 300), nullptr, mistakes);
+  recipe::Node root = recipe::parse_yaml(text, printable(source, 300), nullptr, mistakes);
   if (root.kind == recipe::Node::Kind::null) {
     mistakes.add(root.place, "", "the recipe is empty; start from one in recipes/");
     mistakes.throw_if_any();
   }
-  for (const std::string& text : overrides) recipe::apply_override(root, text, mistakes);
+  for (const std::string& override : overrides) recipe::apply_override(root, override, mistakes);
   Recipe result = recipe::read_recipe(root, mistakes);
   if (with_files) recipe::check_files(root, mistakes);
   mistakes.throw_if_any();
@@ -148,11 +149,15 @@ Recipe load(const std::string& path, const std::vector<std::string>& overrides, 
 }  // namespace
 
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
-  return load(path, overrides, false);
+  return parse(recipe::read_text(path), path, overrides, false);
+}
+
+Recipe load_recipe_text(const std::string& text, const std::string& source) {
+  return parse(text, source, {}, false);
 }
 
 Recipe load_recipe_and_check_files(const std::string& path, const std::vector<std::string>& overrides) {
-  return load(path, overrides, true);
+  return parse(recipe::read_text(path), path, overrides, true);
 }
 
 std::string resolved_yaml(const Recipe& recipe) {

@@ -70,6 +70,9 @@ struct Recipe {
 /// file:line:column (or "override 'key=value'"), the key, and the nearest known key for unknown ones.
 [[nodiscard]] Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides);
 
+/// The same from memory, without overrides; `source` stands for the file in messages.
+[[nodiscard]] Recipe load_recipe_text(const std::string& text, const std::string& source);
+
 /// The recipe as YAML with every default written out; load_recipe of this text gives an equal recipe.
 [[nodiscard]] std::string resolved_yaml(const Recipe& recipe);
 

@@ -1,0 +1,31 @@
+// Where tests stop the program: every system call that changes files announces itself here first.
+//
+// Nothing happens unless this library is compiled with CHORALE_FAULT_POINTS, as it is where the tests are built. Then
+// the environment decides, calls being counted from 1 in the order they come:
+//   CHORALE_FAULT_AT=I       the I-th call kills the process (SIGKILL); of a write half the bytes are written before
+//   CHORALE_FAULT_ERRNO=E    with E one of ENOSPC, EDQUOT, EIO, EINVAL, ENOLCK, EACCES: the I-th call and all later
+//                            ones fail with that error instead
+//   CHORALE_FAULT_ONLY=OP    counts the calls of one operation alone, e.g. unlink
+//   CHORALE_FAULT_LOG=FILE   a line "I OPERATION PATH" for each call, so that tests can enumerate them
+#pragma once
+
+#include <string>
+
+namespace chorale {
+
+enum class Fault { none, fail, kill };
+
+/// What is to become of the call about to be made: none, fail (with `error_number`), or kill (kill_here() when the
+/// caller has left behind what a killed call would). Thread-safe.
+struct FaultVerdict {
+  Fault fault = Fault::none;
+  int error_number = 0;
+};
+[[nodiscard]] FaultVerdict ask_fault_point(const char* operation, const std::string& path);
+
+/// For calls that leave nothing half done: kills the process, or gives the errno to fail with, or 0 to go on.
+[[nodiscard]] int fault_point(const char* operation, const std::string& path);
+
+[[noreturn]] void kill_here();
+
+}  // namespace chorale

@@ -1,0 +1,96 @@
+#include "launch/training/log_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string_view>
+#include <system_error>
+
+#include "core/base/atomic_file.hpp"
+#include "core/base/errors.hpp"
+#include "core/base/file_calls.hpp"
+#include "core/base/strict_json.hpp"
+
+namespace chorale {
+namespace {
+
+using nlohmann::json;
+
+std::optional<std::string> content_of(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  if (file && file.peek() != std::ifstream::traits_type::eof()) content << file.rdbuf();
+  if (!file.is_open() || file.bad()) {
+    throw InputError(fmt::format("{}: cannot be read. Make it readable, or move it away.", path));
+  }
+  return content.str();
+}
+
+// What an interrupted write leaves is never a whole object, which ends with a brace of its own.
+bool is_cut_short(std::string_view last_line) {
+  return !json::accept(last_line);
+}
+
+std::int64_t step_of(const json& line, const std::string& path, std::size_t number) {
+  if (!line.is_object() || !line.value("step", json()).is_number_integer()) {
+    throw InputError(
+        fmt::format("{}:{}: is no line of a training log: it has no whole number as 'step'. Move the file "
+                    "away, or remove the line.",
+                    path, number));
+  }
+  return line["step"].get<std::int64_t>();
+}
+
+}  // namespace
+
+LogFile::LogFile(std::string path) : path_(std::move(path)) {
+  if (const int failure = file_calls::open(path_, O_APPEND | O_CREAT, file_); failure != 0) {
+    throw_storage_error("create", path_, failure);
+  }
+  const std::string parent = std::filesystem::path(path_).parent_path().string();
+  sync_directory(parent.empty() ? "." : parent);
+}
+
+void LogFile::write(const json& line) {
+  if (const int failure = file_calls::write(file_, line.dump() + "\n", path_); failure != 0) {
+    throw_storage_error("write to", path_, failure);
+  }
+}
+
+void LogFile::sync() {
+  if (const int failure = file_calls::sync(file_, path_); failure != 0) throw_storage_error("sync", path_, failure);
+}
+
+double LogFile::cut_after(const std::string& path, std::int64_t step) {
+  const std::optional<std::string> content = content_of(path);
+  if (!content) return 0.0;
+  std::string kept;
+  double seconds = 0.0;
+  std::size_t number = 0;
+  for (std::string_view rest = *content; !rest.empty();) {
+    const std::size_t end = rest.find('\n');
+    const std::string_view text = rest.substr(0, end);
+    ++number;
+    if (end == rest.npos && is_cut_short(text)) break;
+    const json line = parse_strict_json(text, path, number);
+    if (step_of(line, path, number) <= step) {
+      kept.append(text).push_back('\n');
+      if (const json time = line.value("seconds", json()); time.is_number()) {
+        seconds = std::max(seconds, time.get<double>());
+      }
+    }
+    rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
+  }
+  if (kept != *content) write_file_atomically(path, kept);
+  return seconds;
+}
+
+}  // namespace chorale
