@@ -1,14 +1,14 @@
-// chorale COMMAND ...: parses the command line, runs one command, and turns what it throws into a message and an exit
-// code. Nothing else in the program ends the process.
+// chorale COMMAND ...: parses the command line, runs one command on the ranks that take part in it, and turns what it
+// throws into a message and an exit code. Nothing else in the program ends the process, or the world.
 #include <fmt/format.h>
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <exception>
 #include <iostream>
-#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,36 +16,35 @@
 
 #include "core/base/errors.hpp"
 #include "core/base/nearest.hpp"
+#include "distributed/failure.hpp"
+#include "distributed/world.hpp"
+#include "launch/commands/calibrate.hpp"
 #include "launch/commands/common.hpp"
 #include "launch/commands/inspect.hpp"
+#include "launch/commands/score.hpp"
+#include "launch/commands/train.hpp"
 #include "launch/commands/validate.hpp"
 #include "launch/progress/status_line.hpp"
-#if __has_include("launch/commands/train.hpp")
-#include "launch/commands/train.hpp"
-#endif
-#if __has_include("launch/commands/calibrate.hpp")
-#include "launch/commands/calibrate.hpp"
-#endif
-#if __has_include("launch/commands/score.hpp")
-#include "launch/commands/score.hpp"
-#endif
 
 namespace chorale {
 namespace {
 
-void add_commands(CLI::App& app) {
-#if __has_include("launch/commands/train.hpp")
-  add_train_command(app);
-#endif
-#if __has_include("launch/commands/calibrate.hpp")
+// The commands whose work all ranks share. Of any other only rank 0 does something.
+constexpr std::array<std::string_view, 1> kSharedCommands = {"train"};
+
+bool is_shared(int argc, char** argv) {
+  return argc >= 2 && std::find(kSharedCommands.begin(), kSharedCommands.end(), argv[1]) != kSharedCommands.end();
+}
+
+void add_commands(CLI::App& app, World& world) {
+  add_train_command(app, world);
   add_calibrate_command(app);
-#endif
-#if __has_include("launch/commands/score.hpp")
   add_score_command(app);
-#endif
   add_validate_command(app);
   add_inspect_command(app);
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) add_common_options(*command);
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    add_common_options(*command, world.is_root());
+  }
 }
 
 // The allocator gives freed blocks above a threshold straight back to the kernel, and the next step's activations then
@@ -68,29 +67,16 @@ void check_command_name(const CLI::App& app, int argc, char** argv) {
                                did_you_mean(argv[1], std::span<const std::string>(names))));
 }
 
-int fail(ExitCode code, std::string_view message) {
+// Prints the message, saying which of several ranks has it, and returns the exit code.
+int fail(const World& world, ExitCode code, std::string_view message) {
+  // The reader of our output went away: nobody is there to be told.
+  if (code == ExitCode::ok) return static_cast<int>(code);
   // Several lines (all mistakes of a recipe) start on a line of their own, so that editors find FILE:LINE there.
   const char* gap = message.find('\n') == std::string_view::npos ? " " : "\n";
+  const std::string who = world.size() > 1 ? fmt::format(" (rank {} on {})", world.rank(), world.host()) : "";
   standard_error_line().clear();
-  standard_error_line().print(fmt::format("chorale: error:{}{}", gap, message));
+  standard_error_line().print(fmt::format("chorale: error:{}{}{}", gap, message, who));
   return static_cast<int>(code);
-}
-
-int fail_of_memory() {
-  return fail(ExitCode::internal,
-              "out of memory; lower training.micro_batch_size, evaluation.batch_size, data.max_tokens or "
-              "ensemble.members, or set training.prefix_cache=off");
-}
-
-// torch reports its own failures, those of its allocators too, as std::exception with a long trace of its calls.
-int fail_unexpected(std::string_view what) {
-  if (what.find("can't allocate memory") != std::string_view::npos ||
-      what.find("out of memory") != std::string_view::npos) {
-    return fail_of_memory();
-  }
-  return fail(ExitCode::internal,
-              fmt::format("{} (this is a bug in chorale; please report it with the command you ran)",
-                          what.substr(0, what.find('\n'))));
 }
 
 // What CLI11 says about options it does not know, with the option that was meant.
@@ -114,7 +100,8 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error, int
   return fmt::format("{}; `{}` shows how to call it", message, help);
 }
 
-int run(int argc, char** argv) {
+// Runs the command. `shared`: on every rank; otherwise this process is the only one that does anything.
+int run_command(int argc, char** argv, World& world, bool shared) {
   CLI::App app(
       "Trains an ensemble of LoRA adapters over one frozen language model and reports how far its predictions "
       "can be trusted.",
@@ -122,7 +109,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("chorale " CHORALE_VERSION " (torch " CHORALE_TORCH_VERSION ")"));
   app.require_subcommand(1);
   app.footer("Example:\n  chorale train recipes/quickstart.yaml\n\n`chorale COMMAND --help` explains a command.\n");
-  add_commands(app);
+  add_commands(app, world);
   try {
     check_command_name(app, argc, argv);
     app.parse(argc, argv);
@@ -130,20 +117,32 @@ int run(int argc, char** argv) {
     write_output("");  // notices what could not be written on the way
     return static_cast<int>(ExitCode::ok);
   } catch (const CLI::Success& request) {
-    return app.exit(request);  // --help and --version
+    return world.is_root() ? app.exit(request) : static_cast<int>(ExitCode::ok);  // --help and --version
   } catch (const CLI::ParseError& error) {
-    return fail(ExitCode::usage, parse_message(app, error, argc, argv));
-  } catch (const OutputClosed&) {
-    return static_cast<int>(ExitCode::ok);
-  } catch (const Error& error) {
-    return fail(error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    return fail_of_memory();
-  } catch (const std::exception& error) {
-    return fail_unexpected(error.what());
+    // Every rank has the same command line, and so the same mistake.
+    return world.is_root() ? fail(world, ExitCode::usage, parse_message(app, error, argc, argv))
+                           : static_cast<int>(ExitCode::usage);
+  } catch (const AgreedError& error) {
+    return world.rank() == error.rank() ? fail(world, error.code(), error.what()) : static_cast<int>(error.code());
   } catch (...) {
-    return fail_unexpected("an exception of an unknown kind");
+    const Failure failure = failure_of(std::current_exception());
+    const int code = fail(world, failure.code, failure.message);
+    // The others know nothing of it and may be waiting for this rank.
+    if (shared && world.size() > 1) world.abort(code);
+    return code;
   }
+}
+
+int run(int argc, char** argv, World& world) {
+  if (world.size() == 1 || is_shared(argc, argv)) return run_command(argc, argv, world, true);
+  const int code = world.is_root() ? run_command(argc, argv, world, false) : 0;
+  return std::stoi(world.broadcast(std::to_string(code)));
+}
+
+// All there is to say when MPI itself does not start or fails: the launcher then ends the other processes.
+int fail_without_world(const Failure& failure) {
+  standard_error_line().print(fmt::format("chorale: error: {}", failure.message));
+  return static_cast<int>(failure.code);
 }
 
 }  // namespace
@@ -155,5 +154,10 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // Likewise a file that grows past its limit: the failing write has a message and an exit code of its own.
   std::signal(SIGXFSZ, SIG_IGN);
-  return chorale::run(argc, argv);
+  try {
+    chorale::World world = chorale::World::start();
+    return chorale::run(argc, argv, world);
+  } catch (...) {
+    return chorale::fail_without_world(chorale::failure_of(std::current_exception()));
+  }
 }

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstring>
 
-#include "core/base/errors.hpp"
 #include "launch/progress/log_sink.hpp"
 
 namespace chorale {
@@ -23,7 +22,8 @@ const CommonOptions& common_options() {
   return options();
 }
 
-void add_common_options(CLI::App& command) {
+void add_common_options(CLI::App& command, bool speaks) {
+  options().speaks = speaks;
   command.add_flag("--quiet", options().quiet, "Warnings and errors only")->group("Everywhere");
   command.add_flag("--no-progress", options().no_progress, "No progress bar and no progress lines")
       ->group("Everywhere");
@@ -32,12 +32,15 @@ void add_common_options(CLI::App& command) {
       ->capture_default_str()
       ->group("Everywhere");
   command.parse_complete_callback([] {
-    const bool only_warnings = options().quiet && options().log_level == "info";
-    start_logging(only_warnings ? "warning" : options().log_level);
+    const std::string& level = options().log_level;
+    const bool below_warning = level == "trace" || level == "debug" || level == "info";
+    const bool only_warnings = (options().quiet && level == "info") || (!options().speaks && below_warning);
+    start_logging(only_warnings ? "warning" : level);
   });
 }
 
 void write_output(std::string_view text) {
+  if (!options().speaks) return;
   errno = 0;
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   if (written) return;

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <exception>
 #include <string>
 #include <string_view>
+
+#include "core/base/errors.hpp"
 
 namespace chorale {
 
@@ -12,20 +13,26 @@ struct CommonOptions {
   bool quiet = false;        // warnings and errors only, no progress
   bool no_progress = false;  // no bar and no progress lines
   std::string log_level = "info";
+  bool speaks = true;  // rank 0 speaks for all: the others show warnings and errors, no progress, no results
 
-  [[nodiscard]] bool shows_progress() const { return !quiet && !no_progress; }
+  [[nodiscard]] bool shows_progress() const { return speaks && !quiet && !no_progress; }
 };
 
 /// The options of the command that runs.
 [[nodiscard]] const CommonOptions& common_options();
 
-/// Adds --quiet, --no-progress and --log-level to `command` and starts logging before the command itself runs.
-void add_common_options(CLI::App& command);
+/// Adds --quiet, --no-progress and --log-level to `command` and starts logging before the command itself runs. `speaks`
+/// is false on ranks that are not to be heard beside rank 0.
+void add_common_options(CLI::App& command, bool speaks);
 
 /// The reader of our standard output went away; there is nobody to tell, so the program ends quietly.
-class OutputClosed : public std::exception {};
+class OutputClosed : public Error {
+ public:
+  OutputClosed() : Error(ExitCode::ok, "the reader of standard output went away") {}
+};
 
-/// Writes results to standard output. Throws OutputClosed, or StorageError when the output cannot be written.
+/// Writes results to standard output; nothing on ranks that do not speak. Throws OutputClosed, or StorageError when the
+/// output cannot be written.
 void write_output(std::string_view text);
 
 }  // namespace chorale

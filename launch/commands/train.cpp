@@ -51,7 +51,7 @@ void train(const Options& options) {
 
 }  // namespace
 
-void add_train_command(CLI::App& app) {
+void add_train_command(CLI::App& app, World& /*world*/) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("train", "Train an ensemble, evaluate it and write the run directory");
   command->add_option("RECIPE", options->recipe, "A YAML recipe (recipes/README.md lists every key)")->required();

@@ -3,8 +3,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include "distributed/world.hpp"
+
 namespace chorale {
 
-void add_train_command(CLI::App& app);
+/// All ranks take part.
+void add_train_command(CLI::App& app, World& world);
 
 }  // namespace chorale

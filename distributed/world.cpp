@@ -1,0 +1,176 @@
+#include "distributed/world.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "distributed/failure.hpp"
+#include "distributed/mpi_communicator.hpp"
+#include "distributed/mpi_error.hpp"
+
+namespace chorale {
+namespace {
+
+// What the world says to itself travels apart from everyone()'s messages, so the two never meet.
+constexpr const char* kAgreement = "the ranks' agreement on the outcome";
+
+std::string solo_host() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "this host";
+}
+
+}  // namespace
+
+struct World::State {
+  std::optional<mpi::Environment> environment;  // first: ended last
+  mpi::CommHandle control;
+  std::unique_ptr<Communicator> everyone = std::make_unique<SoloCommunicator>();
+  std::int64_t rank = 0;
+  std::int64_t size = 1;
+  std::int64_t node_rank = 0;
+  std::int64_t node_size = 1;
+  std::string host;
+
+  // The lowest rank that failed, or `size` when none did.
+  [[nodiscard]] std::int64_t first_failing(bool failed) const {
+    const std::int64_t mine = failed ? rank : size;
+    std::int64_t first = size;
+    MPI_Request request = MPI_REQUEST_NULL;
+    mpi::check(MPI_Iallreduce(&mine, &first, 1, MPI_INT64_T, MPI_MIN, control.get(), &request), kAgreement);
+    mpi::wait_politely(request, kAgreement);
+    return first;
+  }
+
+  // Rank `root`'s text on every rank.
+  [[nodiscard]] std::string spread(const std::string& text, std::int64_t root) const {
+    auto length = static_cast<std::int64_t>(text.size());
+    MPI_Request request = MPI_REQUEST_NULL;
+    mpi::check(MPI_Ibcast(&length, 1, MPI_INT64_T, static_cast<int>(root), control.get(), &request), "MPI_Ibcast");
+    mpi::wait_politely(request, "MPI_Ibcast");
+    std::string result = text;
+    result.resize(static_cast<std::size_t>(length));
+    mpi::broadcast_bytes(control.get(), std::as_writable_bytes(std::span(result)), static_cast<int>(root));
+    return result;
+  }
+};
+
+bool launched_by_mpi() {
+  constexpr std::array kVariables = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
+  return std::any_of(kVariables.begin(), kVariables.end(),
+                     [](const char* name) { return std::getenv(name) != nullptr; });
+}
+
+World World::start() {
+  auto state = std::make_unique<State>();
+  if (!launched_by_mpi()) {
+    state->host = solo_host();
+    return World(std::move(state));
+  }
+  state->environment.emplace();
+  state->control = mpi::duplicate(MPI_COMM_WORLD);
+  auto everyone = std::make_unique<MpiCommunicator>(mpi::duplicate(MPI_COMM_WORLD));
+  state->rank = everyone->rank();
+  state->size = everyone->size();
+  state->everyone = std::move(everyone);
+  // A launcher's environment variables for this are missing or wrong under some launchers; the shared memory is not.
+  const mpi::CommHandle node = mpi::split_by_node(MPI_COMM_WORLD);
+  state->node_rank = node.rank();
+  state->node_size = node.size();
+  state->host = mpi::host_name();
+  return World(std::move(state));
+}
+
+World::World(std::unique_ptr<State> state) : state_(std::move(state)) {}
+World::World(World&&) noexcept = default;
+World::~World() = default;
+
+std::int64_t World::rank() const {
+  return state_->rank;
+}
+
+std::int64_t World::size() const {
+  return state_->size;
+}
+
+std::int64_t World::node_rank() const {
+  return state_->node_rank;
+}
+
+std::int64_t World::node_size() const {
+  return state_->node_size;
+}
+
+const std::string& World::host() const {
+  return state_->host;
+}
+
+bool World::uses_mpi() const {
+  return state_->environment.has_value();
+}
+
+Communicator& World::everyone() {
+  return *state_->everyone;
+}
+
+std::unique_ptr<Communicator> World::split(std::int64_t colour) {
+  CHORALE_ASSERT(colour >= 0 && colour <= std::numeric_limits<int>::max(), fmt::format("a group of colour {}", colour));
+  if (!uses_mpi()) return std::make_unique<SoloCommunicator>();
+  mpi::CommHandle part = mpi::split(state_->control.get(), static_cast<int>(colour));
+  if (part.size() == 1) return std::make_unique<SoloCommunicator>();
+  return std::make_unique<MpiCommunicator>(std::move(part));
+}
+
+std::vector<std::vector<std::byte>> World::gather(std::span<const std::byte> bytes) {
+  if (!uses_mpi()) return {{bytes.begin(), bytes.end()}};
+  return mpi::gather_bytes(state_->control.get(), bytes, 0);
+}
+
+std::string World::broadcast(const std::string& text) {
+  return uses_mpi() ? state_->spread(text, 0) : text;
+}
+
+void World::together(const std::function<void()>& part) {
+  if (size() == 1) {
+    part();
+    return;
+  }
+  std::optional<Failure> failure;
+  std::int64_t origin = rank();
+  try {
+    part();
+  } catch (const AgreedError& error) {
+    failure = Failure{error.code(), error.what()};
+    origin = error.rank();
+  } catch (...) {
+    failure = failure_of(std::current_exception());
+  }
+  const std::int64_t first = state_->first_failing(failure.has_value());
+  if (first == size()) return;
+  const auto number = [&](std::int64_t value) { return std::stoll(state_->spread(std::to_string(value), first)); };
+  const auto code = static_cast<ExitCode>(number(failure ? static_cast<std::int64_t>(failure->code) : 0));
+  const std::int64_t agreed_origin = number(origin);
+  throw AgreedError(code, state_->spread(failure ? failure->message : "", first), agreed_origin);
+}
+
+void World::on_root(const std::function<void()>& part) {
+  together([&] {
+    if (is_root()) part();
+  });
+}
+
+void World::abort(int code) noexcept {
+  std::fflush(nullptr);
+  // Does not come back; should it, this process at least ends with the code.
+  if (uses_mpi()) static_cast<void>(MPI_Abort(MPI_COMM_WORLD, code));
+  std::_Exit(code);
+}
+
+}  // namespace chorale
