@@ -2,10 +2,13 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -30,10 +33,13 @@ std::string why_no_gpu() {
 
 }  // namespace
 
-c10::Device choose_device(const std::string& name) {
+c10::Device choose_device(const std::string& name, std::int64_t position) {
   if (name == "cpu") return c10::kCPU;
   const std::string reason = why_no_gpu();
-  if (reason.empty()) return {c10::kCUDA, 0};
+  if (reason.empty()) {
+    const std::int64_t devices = std::max<std::int64_t>(1, at::detail::getCUDAHooks().deviceCount());
+    return {c10::kCUDA, static_cast<c10::DeviceIndex>(position % devices)};
+  }
   if (name == "cuda")
     throw UsageError(fmt::format("base.device: cuda was asked for, but {}. Use auto or cpu.", reason));
   return c10::kCPU;
@@ -44,11 +50,13 @@ std::string describe_devices() {
   return reason.empty() ? "a GPU is available" : fmt::format("no GPU: {}", reason);
 }
 
-int start_threads(int threads) {
+int start_threads(int threads, std::int64_t processes) {
   if (threads <= 0 && std::getenv("OMP_NUM_THREADS") == nullptr) {
     cpu_set_t cores;
     CPU_ZERO(&cores);
-    if (sched_getaffinity(0, sizeof cores, &cores) == 0) threads = CPU_COUNT(&cores);
+    const int online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+    threads = std::max(1, online / static_cast<int>(std::max<std::int64_t>(1, processes)));
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0) threads = std::min(threads, CPU_COUNT(&cores));
   }
   if (threads > 0) at::set_num_threads(threads);
   at::set_num_interop_threads(1);

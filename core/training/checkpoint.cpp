@@ -2,12 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "core/base/errors.hpp"
-#include "core/storage/checkpoint_directory.hpp"
 
 namespace chorale {
 namespace {
@@ -22,16 +22,50 @@ std::span<const float> row_of(const at::Tensor& host, std::int64_t member) {
   return {host.const_data_ptr<float>() + static_cast<std::size_t>(member) * width, width};
 }
 
-MemberProgress progress_of(const MemberState& state, std::int64_t updates) {
+at::Tensor row_from(const std::vector<float>& values) {
+  // from_blob takes no const; the tensor is only read.
+  return at::from_blob(const_cast<float*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kFloat);
+}
+
+MemberProgress progress_of(Trainer& trainer, std::size_t m) {
+  const MemberState& state = trainer.states()[m];
+  const IntervalSums& sums = trainer.interval().sums()[m];
   MemberProgress progress;
-  progress.updates = updates;
+  progress.updates = trainer.optimiser().counts()[m];
   progress.training = state.training;
   progress.diverged = state.diverged;
   progress.stopped_at = state.stopped_at;
   progress.best_step = state.best_step;
   progress.best_value = state.best_value;
   progress.since_best = state.since_best;
+  progress.tokens = trainer.interval().tokens()[m];
+  progress.interval = {sums.steps, sums.loss, sums.divergence, sums.gradient_norm, sums.tokens, sums.learning_rate};
   return progress;
+}
+
+MemberState state_of(const MemberProgress& progress) {
+  return {progress.training,  progress.diverged,   progress.stopped_at,
+          progress.best_step, progress.best_value, progress.since_best};
+}
+
+IntervalSums sums_of(const MemberProgress::Interval& stored) {
+  return {stored.steps, stored.tokens, stored.loss, stored.divergence, stored.gradient_norm, stored.learning_rate};
+}
+
+void check_fits(const CheckpointHeader& header, const std::string& path, const std::string& base_fingerprint,
+                const AdapterBank& bank) {
+  if (header.base_fingerprint != base_fingerprint) {
+    throw InputError(
+        fmt::format("{}: its adapters were trained over another base model (fingerprint {}, here {}). Give "
+                    "the base of their recipe.",
+                    path, header.base_fingerprint, base_fingerprint));
+  }
+  if (header.factors != checkpoint_factors(bank) || header.scale != adapter_scale(bank.config())) {
+    throw InputError(
+        fmt::format("{}: its adapters have other modules, another rank or another scale than the recipe's. "
+                    "Give the recipe they were trained with.",
+                    path));
+  }
 }
 
 const StoredMember& stored(const CheckpointContent& content, const std::string& path, std::uint32_t member) {
@@ -68,58 +102,99 @@ std::vector<CheckpointFactor> checkpoint_factors(const AdapterBank& bank) {
   return factors;
 }
 
-void write_group_checkpoint(const std::string& path, const CheckpointLabels& labels, const AdapterBank& bank,
-                            Trainer& trainer) {
-  CheckpointHeader header;
-  header.recipe = labels.recipe;
-  header.placement = labels.placement;
-  header.base_fingerprint = labels.base_fingerprint;
-  header.step = trainer.steps_done();
-  header.scale = adapter_scale(bank.config());
-  header.factors = checkpoint_factors(bank);
-  const at::Tensor parameters = on_host(bank.parameters());
-  const at::Tensor first_moment = on_host(trainer.optimiser().first_moment());
-  const at::Tensor second_moment = on_host(trainer.optimiser().second_moment());
-  std::vector<MemberToStore> members;
+GroupCheckpoint::GroupCheckpoint(const CheckpointLabels& labels, const AdapterBank& bank, Trainer& trainer) {
+  header_.recipe = labels.recipe;
+  header_.placement = labels.placement;
+  header_.base_fingerprint = labels.base_fingerprint;
+  header_.step = trainer.steps_done();
+  header_.scale = adapter_scale(bank.config());
+  header_.factors = checkpoint_factors(bank);
+  const bool ended = trainer.continued().defined();
+  const bool has_best = !ended && trainer.stopping().best().defined();
+  buffers_ = {on_host(bank.parameters()), on_host(trainer.optimiser().first_moment()),
+              on_host(trainer.optimiser().second_moment())};
+  if (ended) buffers_.push_back(on_host(trainer.continued()));
+  if (has_best) buffers_.push_back(on_host(trainer.stopping().best()));
   for (std::int64_t m = 0; m < bank.member_count(); ++m) {
     const auto position = static_cast<std::size_t>(m);
-    members.push_back({bank.members()[position], row_of(parameters, m), row_of(first_moment, m),
-                       row_of(second_moment, m),
-                       progress_of(trainer.states()[position], trainer.optimiser().counts()[position])});
+    const MemberProgress progress = progress_of(trainer, position);
+    MemberToStore member = {bank.members()[position],
+                            row_of(buffers_[0], m),
+                            row_of(buffers_[1], m),
+                            row_of(buffers_[2], m),
+                            progress,
+                            {},
+                            {}};
+    if (ended && progress.best_step >= 0) member.continued = row_of(buffers_.back(), m);
+    if (has_best && progress.best_step >= 0) member.best = row_of(buffers_.back(), m);
+    members_.push_back(member);
   }
-  write_checkpoint_file(path, header, members);
 }
 
-void save_checkpoint(const std::string& checkpoints, const CheckpointLabels& labels, const AdapterBank& bank,
-                     Trainer& trainer) {
-  const std::int64_t step = trainer.steps_done();
-  const std::string unfinished = begin_checkpoint(checkpoints, step);
-  write_group_checkpoint(unfinished + "/" + group_file_name(0), labels, bank, trainer);
-  commit_checkpoint(checkpoints, step, 1);
+std::uint64_t GroupCheckpoint::bytes() const {
+  return estimate_checkpoint_bytes(header_, members_);
+}
+
+void GroupCheckpoint::write(const std::string& path) const {
+  write_checkpoint_file(path, header_, members_);
 }
 
 void load_adapters(const CheckpointContent& content, const std::string& path, const std::string& base_fingerprint,
                    AdapterBank& bank) {
-  if (content.header.base_fingerprint != base_fingerprint) {
-    throw InputError(
-        fmt::format("{}: its adapters were trained over another base model (fingerprint {}, here {}). Give "
-                    "the base of their recipe.",
-                    path, content.header.base_fingerprint, base_fingerprint));
-  }
-  if (content.header.factors != checkpoint_factors(bank) || content.header.scale != adapter_scale(bank.config())) {
-    throw InputError(
-        fmt::format("{}: its adapters have other modules, another rank or another scale than the recipe's. "
-                    "Give the recipe they were trained with.",
-                    path));
-  }
+  check_fits(content.header, path, base_fingerprint, bank);
   std::vector<const StoredMember*> rows;
   for (const std::uint32_t member : bank.members()) rows.push_back(&stored(content, path, member));
   for (std::int64_t m = 0; m < bank.member_count(); ++m) {
-    const std::vector<float>& values = rows[static_cast<std::size_t>(m)]->parameters;
-    // from_blob takes no const; the tensor is only read.
-    at::Tensor row = at::from_blob(const_cast<float*>(values.data()), {bank.layout().parameters()}, at::kFloat);
-    bank.parameters()[m].copy_(row);
+    bank.parameters()[m].copy_(row_from(rows[static_cast<std::size_t>(m)]->parameters));
   }
+}
+
+void restore_training(std::span<const std::string> files, const std::string& base_fingerprint, AdapterBank& bank,
+                      Trainer& trainer) {
+  std::vector<StoredMember> members;
+  std::int64_t step = -1;
+  for (const std::string& path : files) {
+    CheckpointContent content = read_checkpoint_file(path, bank.members());
+    check_fits(content.header, path, base_fingerprint, bank);
+    if (step >= 0 && content.header.step != step) {
+      throw InputError(
+          fmt::format("{}: was written after step {}, its neighbours after step {}. Use another checkpoint.", path,
+                      content.header.step, step));
+    }
+    step = content.header.step;
+    for (StoredMember& member : content.members) members.push_back(std::move(member));
+  }
+  std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return a.member < b.member; });
+  const bool complete = std::equal(members.begin(), members.end(), bank.members().begin(), bank.members().end(),
+                                   [](const StoredMember& m, std::uint32_t wanted) { return m.member == wanted; });
+  if (files.empty() || !complete) {
+    throw InputError(
+        fmt::format("{}: this checkpoint does not hold each member of the recipe exactly once. Use another "
+                    "checkpoint.",
+                    files.empty() ? std::string("no file") : files.front()));
+  }
+  std::vector<MemberState> states;
+  std::vector<IntervalSums> sums;
+  std::vector<std::int64_t> tokens;
+  at::Tensor best;
+  for (std::int64_t m = 0; m < bank.member_count(); ++m) {
+    const StoredMember& member = members[static_cast<std::size_t>(m)];
+    // Where the stored adapters are the best ones, training went on from others.
+    const bool ended = !member.continued.empty();
+    bank.parameters()[m].copy_(row_from(ended ? member.continued : member.parameters));
+    trainer.optimiser().first_moment()[m].copy_(row_from(member.first_moment));
+    trainer.optimiser().second_moment()[m].copy_(row_from(member.second_moment));
+    trainer.optimiser().counts()[static_cast<std::size_t>(m)] = member.progress.updates;
+    states.push_back(state_of(member.progress));
+    sums.push_back(sums_of(member.progress.interval));
+    tokens.push_back(member.progress.tokens);
+    if (member.progress.best_step < 0) continue;
+    if (!best.defined()) best = at::zeros_like(bank.parameters());
+    best[m].copy_(row_from(member.best.empty() ? member.parameters : member.best));
+  }
+  trainer.stopping().restore(std::move(states), std::move(best));
+  trainer.interval().restore(std::move(sums), std::move(tokens));
+  trainer.set_steps_done(step);
 }
 
 }  // namespace chorale

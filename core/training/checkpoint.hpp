@@ -1,7 +1,10 @@
 // Between a bank in training and the files of a checkpoint.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "core/adapters/adapter_bank.hpp"
 #include "core/storage/checkpoint_file.hpp"
@@ -12,27 +15,41 @@ namespace chorale {
 /// What a checkpoint says about the run besides its numbers.
 struct CheckpointLabels {
   std::string recipe;            // resolved YAML
-  std::string placement;         // members and ranks of the group, for people
+  std::string placement;         // JSON: the groups of ranks and the members each held
   std::string base_fingerprint;  // BaseFiles::fingerprint
 };
 
 /// The factors of a member in the order of the bank's flat buffers.
 [[nodiscard]] std::vector<CheckpointFactor> checkpoint_factors(const AdapterBank& bank);
 
-/// Writes this group's file of a checkpoint: the bank's adapters as they are (after Trainer::run() the best ones under
-/// early stopping), the optimiser's moments and the members' progress. Collective over nobody: one rank of the group
-/// writes. StorageError.
-void write_group_checkpoint(const std::string& path, const CheckpointLabels& labels, const AdapterBank& bank,
-                            Trainer& trainer);
+/// Everything one group's file of a checkpoint holds, copied to host memory: the bank's adapters as they are (after
+/// Trainer::run() the best ones under early stopping, with those that training would go on from beside them), the
+/// optimiser's moments and the members' progress. The trainer's interval() must have been collected.
+class GroupCheckpoint {
+ public:
+  GroupCheckpoint(const CheckpointLabels& labels, const AdapterBank& bank, Trainer& trainer);
 
-/// Commits <checkpoints>/step_<steps done>/ for a run of one group, and LATEST. StorageError.
-void save_checkpoint(const std::string& checkpoints, const CheckpointLabels& labels, const AdapterBank& bank,
-                     Trainer& trainer);
+  /// About the bytes write() puts on disk, never less.
+  [[nodiscard]] std::uint64_t bytes() const;
+  /// One rank of the group writes. StorageError.
+  void write(const std::string& path) const;
+
+ private:
+  CheckpointHeader header_;
+  std::vector<at::Tensor> buffers_;  // what members_ looks into
+  std::vector<MemberToStore> members_;
+};
 
 /// Puts the stored adapters of the bank's members into its parameters. `path` stands in messages. InputError when the
 /// file was made over another base, with other modules, rank or scale, or lacks one of the members; the bank is then
 /// as it was.
 void load_adapters(const CheckpointContent& content, const std::string& path, const std::string& base_fingerprint,
                    AdapterBank& bank);
+
+/// Puts a training back to where the checkpoint of `files` (its groups' files, by group) was written, whatever groups
+/// the members were in then: adapters, moments, stopping, sums of the log, steps done. Every rank of a group reads for
+/// itself. InputError as load_adapters, and when a file is damaged.
+void restore_training(std::span<const std::string> files, const std::string& base_fingerprint, AdapterBank& bank,
+                      Trainer& trainer);
 
 }  // namespace chorale

@@ -55,6 +55,7 @@ class Trainer {
 
   [[nodiscard]] std::int64_t total_steps() const { return total_steps_; }
   [[nodiscard]] std::int64_t steps_done() const { return step_; }
+  [[nodiscard]] std::int64_t steps_per_epoch() const { return order_.steps_per_epoch(); }
   [[nodiscard]] const std::vector<MemberState>& states() const { return stopping_.states(); }
   [[nodiscard]] AdamW& optimiser() { return optimiser_; }
   [[nodiscard]] const AdamW& optimiser() const { return optimiser_; }

@@ -76,7 +76,9 @@ ordered_json describe_checkpoint(const std::string& path, const std::vector<std:
     const CheckpointHeader& header = content.header;
     description["step"] = header.step;
     description["base_fingerprint"] = header.base_fingerprint;
-    description["placement"].push_back(header.placement);
+    // The same in every group's file. Text that is no JSON is shown as it is.
+    description["placement"] = ordered_json::parse(header.placement, nullptr, /*allow_exceptions=*/false);
+    if (description["placement"].is_discarded()) description["placement"] = header.placement;
     description["parameters_per_member"] = header.parameters();
     description["scale"] = header.scale;
     description["factors"] = ordered_json::array();

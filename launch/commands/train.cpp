@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,10 +23,24 @@ namespace {
 struct Options {
   std::string recipe;
   std::vector<std::string> overrides;
+  bool resume = false;
 };
 
-void print_result(const Recipe& recipe, const nlohmann::json& metrics) {
-  const nlohmann::json& datasets = metrics["datasets"];
+double seconds_of(const nlohmann::json& timings, const char* part) {
+  return timings.contains("seconds") ? timings["seconds"].value(part, 0.0) : 0.0;
+}
+
+// Gigabytes of the rank that took most.
+double peak_of(const nlohmann::json& timings) {
+  double peak = 0.0;
+  for (const nlohmann::json& bytes : timings.value("peak_memory_bytes", nlohmann::json::array())) {
+    peak = std::max(peak, bytes.get<double>());
+  }
+  return peak * 1e-9;
+}
+
+void print_result(const Recipe& recipe, const RunResult& result) {
+  const nlohmann::json& datasets = result.metrics["datasets"];
   const bool colour = wants_colour(STDOUT_FILENO);
   for (const char* name : {"test", "validation"}) {
     if (!datasets.contains(name)) continue;
@@ -34,30 +49,37 @@ void print_result(const Recipe& recipe, const nlohmann::json& metrics) {
   }
   const std::string shifted = shifted_table(datasets);
   if (!shifted.empty()) write_output("\n" + shifted);
-  const nlohmann::json& seconds = metrics["seconds"];
+  const nlohmann::json& timings = result.timings;
+  const auto ranks = timings.value("ranks", std::int64_t{1});
   write_output(fmt::format(
-      "\nloading {:.1f} s, training {:.1f} s, evaluation {:.1f} s, peak memory {:.2f} GB\n"
+      "\nloading {:.1f} s, training {:.1f} s, evaluation {:.1f} s, peak memory {:.2f} GB{}\n"
       "results in {}: metrics.json, predictions.h5, log.jsonl, recipe.yaml\n",
-      seconds["loading"].get<double>(), seconds["training"].get<double>(), seconds["evaluation"].get<double>(),
-      metrics["peak_memory_bytes"].get<double>() * 1e-9, recipe.output_directory));
+      seconds_of(timings, "loading"), seconds_of(timings, "training"), seconds_of(timings, "evaluation"),
+      peak_of(timings), ranks > 1 ? fmt::format(" on the largest of {} ranks", ranks) : "", recipe.output_directory));
 }
 
-void train(const Options& options) {
-  const Recipe recipe = load_recipe_and_check_files(options.recipe, options.overrides);
+void train(const Options& options, World& world) {
+  Recipe recipe;
+  world.together([&] { recipe = load_recipe_and_check_files(options.recipe, options.overrides); });
   for (const std::string& note : recipe_notes(recipe)) spdlog::info("{}", note);
   Progress progress(progress_mode(common_options().shows_progress()));
-  print_result(recipe, run_training(recipe, progress));
+  const RunResult result = run_training(recipe, options.resume, world, progress);
+  world.on_root([&] { print_result(recipe, result); });
 }
 
 }  // namespace
 
-void add_train_command(CLI::App& app, World& /*world*/) {
+void add_train_command(CLI::App& app, World& world) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("train", "Train an ensemble, evaluate it and write the run directory");
   command->add_option("RECIPE", options->recipe, "A YAML recipe (recipes/README.md lists every key)")->required();
   command->add_option("OVERRIDES", options->overrides, "dotted.key=value, values as in YAML; list items by index");
-  command->footer("Example:\n  chorale train recipes/quickstart.yaml ensemble.members=3 output.directory=runs/three\n");
-  command->callback([options] { train(*options); });
+  command->add_flag("--resume", options->resume, "Go on with the run that is in the output directory");
+  command->footer(
+      "Examples:\n"
+      "  chorale train recipes/quickstart.yaml ensemble.members=3 output.directory=runs/three\n"
+      "  mpirun -n 4 --bind-to none chorale train recipes/quickstart.yaml --resume\n");
+  command->callback([options, &world] { train(*options, world); });
 }
 
 }  // namespace chorale

@@ -2,10 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <cmath>
-
-#include "core/base/atomic_file.hpp"
+#include <tuple>
 
 namespace chorale {
 namespace {
@@ -14,31 +13,48 @@ nlohmann::json number(double value) {
   return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
 }
 
+// Steps in order; at one step the interval before the validation, and what is to be said last; members in order.
+auto place_of(const nlohmann::json& line) {
+  const int kind = line.contains("note") ? 2 : line.contains("validation") ? 1 : 0;
+  return std::make_tuple(line["step"].get<std::int64_t>(), kind, line.value("member", std::int64_t{0}));
+}
+
+// The mean over all members of each validation among the lines.
+void show_validations(const nlohmann::json& lines) {
+  for (std::size_t begin = 0; begin < lines.size();) {
+    const nlohmann::json& step = lines[begin]["step"];
+    double nll = 0.0;
+    int members = 0;
+    std::size_t end = begin;
+    for (; end < lines.size() && lines[end]["step"] == step; ++end) {
+      if (!lines[end].contains("validation")) continue;
+      const nlohmann::json& value = lines[end]["validation"]["nll"];
+      nll += value.is_number() ? value.get<double>() : std::nan("");
+      ++members;
+    }
+    if (members > 0) {
+      spdlog::info("validation after step {}: NLL {:.4f} (mean of {} members)", step.get<std::int64_t>(), nll / members,
+                   members);
+    }
+    begin = end;
+  }
+}
+
 }  // namespace
 
-RunLog::RunLog(const std::string& path, Progress& progress)
-    : path_(path), file_(std::fopen(path.c_str(), "ae")), progress_(progress) {
-  if (file_ == nullptr) throw_storage_error("create", path, errno);
+RunLog::RunLog(const RunWorld& run, const std::string& path, double seconds_before, Progress& progress)
+    : run_(run), progress_(progress), seconds_before_(seconds_before) {
+  if (run.is_root()) file_.emplace(path);
 }
 
-RunLog::~RunLog() {
-  if (file_ != nullptr) std::fclose(file_);
-}
-
-void RunLog::start(std::int64_t total_steps) {
+void RunLog::start(std::int64_t steps_done, std::int64_t total_steps) {
   started_ = interval_started_ = Progress::steady_seconds();
   progress_.start("training", total_steps);
+  if (steps_done > 0) progress_.update(steps_done);
 }
 
 void RunLog::finish() {
   progress_.finish();
-}
-
-void RunLog::write(const nlohmann::json& line) {
-  const std::string text = line.dump() + "\n";
-  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
-    throw_storage_error("write to", path_, errno);
-  }
 }
 
 void RunLog::stepped(const StepReport& report) {
@@ -56,36 +72,68 @@ void RunLog::stepped(const StepReport& report) {
 void RunLog::logged(const IntervalReport& report) {
   const double now = Progress::steady_seconds();
   for (const MemberInterval& member : report.members) {
-    write({{"member", member.member},
-           {"step", report.step},
-           {"epoch", report.epoch},
-           {"loss", number(member.loss)},
-           {"kl_to_base", number(member.divergence)},
-           {"learning_rate", member.learning_rate},
-           {"gradient_norm", number(member.gradient_norm)},
-           {"tokens", member.tokens},
-           {"tokens_per_second", number(static_cast<double>(member.interval_tokens) / (now - interval_started_))},
-           {"seconds", now - started_}});
+    take_down({{"member", member.member},
+               {"step", report.step},
+               {"epoch", report.epoch},
+               {"loss", number(member.loss)},
+               {"kl_to_base", number(member.divergence)},
+               {"learning_rate", member.learning_rate},
+               {"gradient_norm", number(member.gradient_norm)},
+               {"tokens", member.tokens},
+               {"tokens_per_second", number(static_cast<double>(member.interval_tokens) / (now - interval_started_))},
+               {"seconds", seconds_before_ + now - started_}});
   }
   interval_started_ = now;
+  if (run_.has_one_group()) write(std::exchange(waiting_, nlohmann::json::array()));
 }
 
 void RunLog::validated(const ValidationReport& report) {
-  double nll = 0.0;
   for (std::size_t m = 0; m < report.members.size(); ++m) {
     const ValidationMetrics& metrics = report.metrics[m];
-    nll += metrics.nll / static_cast<double>(report.members.size());
-    write({{"member", report.members[m]},
-           {"step", report.step},
-           {"validation",
-            {{"nll", number(metrics.nll)}, {"accuracy", number(metrics.accuracy)}, {"ece", number(metrics.ece)}}}});
+    take_down({{"member", report.members[m]},
+               {"step", report.step},
+               {"validation",
+                {{"nll", number(metrics.nll)}, {"accuracy", number(metrics.accuracy)}, {"ece", number(metrics.ece)}}}});
   }
-  spdlog::info("validation after step {}: NLL {:.4f} (mean of {} members)", report.step, nll, report.members.size());
   interval_started_ = Progress::steady_seconds();
+  if (run_.has_one_group()) write(std::exchange(waiting_, nlohmann::json::array()));
 }
 
 void RunLog::noted(const std::string& message, bool warning) {
-  warning ? spdlog::warn("{}", message) : spdlog::info("{}", message);
+  // Not a matter of the log file: it only travels with its lines.
+  take_down({{"step", 0}, {"note", message}, {"warning", warning}});
+  if (run_.has_one_group()) write(std::exchange(waiting_, nlohmann::json::array()));
+}
+
+void RunLog::take_down(nlohmann::json line) {
+  if (run_.leads_group()) waiting_.push_back(std::move(line));
+}
+
+void RunLog::exchange() {
+  if (run_.has_one_group()) return;  // nothing waits
+  nlohmann::json lines = run_.gather(waiting_);
+  waiting_ = nlohmann::json::array();
+  std::stable_sort(lines.begin(), lines.end(),
+                   [](const nlohmann::json& a, const nlohmann::json& b) { return place_of(a) < place_of(b); });
+  write(lines);
+}
+
+void RunLog::write(const nlohmann::json& lines) {
+  if (!run_.is_root()) return;
+  for (const nlohmann::json& line : lines) {
+    if (!line.contains("note")) {
+      file_->write(line);
+    } else if (line["warning"].get<bool>()) {
+      spdlog::warn("{}", line["note"].get<std::string>());
+    } else {
+      spdlog::info("{}", line["note"].get<std::string>());
+    }
+  }
+  show_validations(lines);
+}
+
+void RunLog::sync() {
+  if (file_) file_->sync();
 }
 
 }  // namespace chorale

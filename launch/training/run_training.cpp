@@ -4,33 +4,33 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
-#include <numeric>
 #include <optional>
 
 #include "core/adapters/adapter_bank.hpp"
-#include "core/base/atomic_file.hpp"
 #include "core/base/errors.hpp"
 #include "core/inference/example_batcher.hpp"
 #include "core/model/decoder.hpp"
 #include "core/model/device.hpp"
-#include "core/parallel/communicator.hpp"
 #include "core/storage/predictions_file.hpp"
-#include "core/training/checkpoint.hpp"
 #include "core/training/memory_estimate.hpp"
 #include "core/training/trainer.hpp"
 #include "core/weights/base_files.hpp"
 #include "launch/training/data_sets.hpp"
 #include "launch/training/evaluation.hpp"
-#include "launch/training/run_directory.hpp"
+#include "launch/training/run_checkpoints.hpp"
+#include "launch/training/run_control.hpp"
+#include "launch/training/run_files.hpp"
 #include "launch/training/run_log.hpp"
+#include "launch/training/run_world.hpp"
 
 namespace chorale {
 namespace {
 
-std::uint64_t prefix_budget(const TrainingConfig& training) {
+// `memory`: what this process may use of its machine's.
+std::uint64_t prefix_budget(const TrainingConfig& training, std::uint64_t memory) {
   switch (training.prefix_cache) {
     case PrefixCacheMode::automatic:
-      return physical_memory() / 4;
+      return memory / 4;
     case PrefixCacheMode::off:
       return 0;
     case PrefixCacheMode::bytes:
@@ -60,94 +60,165 @@ class Timings {
   nlohmann::json parts_ = nlohmann::json::object();
 };
 
-nlohmann::json member_states(const Trainer& trainer) {
-  nlohmann::json members = nlohmann::json::array();
-  for (const MemberState& state : trainer.states()) {
-    members.push_back({{"diverged", state.diverged},
-                       {"stopped_at", state.stopped_at < 0 ? nlohmann::json() : nlohmann::json(state.stopped_at)},
-                       {"best_step", state.best_step < 0 ? nlohmann::json() : nlohmann::json(state.best_step)}});
+// What the members' leaders tell about them: one entry each, in order, on rank 0.
+nlohmann::json member_states(Trainer& trainer, const RunWorld& run) {
+  nlohmann::json own = nlohmann::json::array();
+  for (std::size_t m = 0; m < run.members().size() && run.leads_group(); ++m) {
+    const MemberState& state = trainer.states()[m];
+    own.push_back({{"diverged", state.diverged},
+                   {"stopped_at", state.stopped_at < 0 ? nlohmann::json() : nlohmann::json(state.stopped_at)},
+                   {"best_step", state.best_step < 0 ? nlohmann::json() : nlohmann::json(state.best_step)},
+                   {"tokens", trainer.interval().tokens()[m]}});
   }
-  return members;
+  return run.gather(own);  // groups hold consecutive members, so the order of ranks is theirs
+}
+
+// Everything read from files, so that every mistake in them shows before training starts.
+struct Inputs {
+  std::unique_ptr<BaseFiles> base;
+  DataSets sets;
+  DecoderOptions decoder;
+  std::optional<AdapterLayout> layout;
+};
+
+Inputs load_inputs(const Recipe& recipe, const World& world) {
+  Inputs inputs;
+  inputs.base = open_base(recipe.base.path);
+  const auto tokenizer = load_tokenizer(recipe.base.path);
+  inputs.sets = load_data_sets(recipe, *tokenizer, inputs.base->config().vocabulary);
+  inputs.layout.emplace(inputs.base->config(), recipe.adapter);
+  inputs.decoder.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
+  inputs.decoder.device = choose_device(recipe.base.device, world.node_rank());
+  return inputs;
+}
+
+AdapterBank make_bank(const Recipe& recipe, const Inputs& inputs, const RunWorld& run) {
+  BankOptions options;
+  options.members = run.members();
+  options.seed = recipe.seed;
+  options.vary_initialisation = recipe.ensemble.vary_initialisation;
+  options.device = inputs.decoder.device;
+  return {inputs.base->config(), recipe.adapter, options};
+}
+
+nlohmann::json sum_of_tokens(const nlohmann::json& members) {
+  std::int64_t tokens = 0;
+  for (const nlohmann::json& member : members) tokens += member["tokens"].get<std::int64_t>();
+  return tokens;
 }
 
 }  // namespace
 
-nlohmann::json run_training(const Recipe& recipe, Progress& progress) {
+RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress& progress) {
   Timings timings;
-  const int threads = start_threads(0);
-  const auto files = open_base(recipe.base.path);
-  const auto tokenizer = load_tokenizer(recipe.base.path);
-  const DataSets sets = load_data_sets(recipe, *tokenizer, files->config().vocabulary);
-  // Checked before anything is written: the adapter's layers against the base, and the device.
-  static_cast<void>(AdapterLayout(files->config(), recipe.adapter));
-  DecoderOptions options;
-  options.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
-  options.device = choose_device(recipe.base.device);
-  const RunDirectory directory(recipe.output_directory);
-  write_file_atomically(directory.file("recipe.yaml"), resolved_yaml(recipe));
+  const int threads = start_threads(0, world.node_size());
+  const RunWorld run(world, recipe);
+  Inputs inputs;
+  world.together([&] { inputs = load_inputs(recipe, world); });
+  std::optional<RunFiles> files;
+  world.on_root([&] { files.emplace(recipe, resume); });
+  const bool nothing_to_do = !run.all(!files || !files->finished());
+  if (nothing_to_do) {
+    spdlog::info("{} holds a finished run; nothing is left to do", recipe.output_directory);
+    return files ? *files->finished() : RunResult();
+  }
+  std::string fingerprint;
+  world.on_root([&] { fingerprint = inputs.base->fingerprint(); });
+  fingerprint = world.broadcast(fingerprint);
+  const std::string checkpoint_directory = recipe.output_directory + "/checkpoints";
+  const ResumePoint from = resume ? find_resume_point(run, checkpoint_directory) : ResumePoint();
 
-  const Decoder decoder(*files, options);
-  BankOptions bank_options;
-  bank_options.members.resize(static_cast<std::size_t>(recipe.ensemble.members));
-  std::iota(bank_options.members.begin(), bank_options.members.end(), 0U);
-  bank_options.seed = recipe.seed;
-  bank_options.vary_initialisation = recipe.ensemble.vary_initialisation;
-  bank_options.device = options.device;
-  AdapterBank bank(files->config(), recipe.adapter, bank_options);
-  spdlog::info("{} members x {} adapter parameters over {} on {}, {} threads", bank.member_count(),
-               bank.layout().parameters(), files->config().name.empty() ? recipe.base.path : files->config().name,
-               options.device.is_cpu() ? "the CPU" : "the GPU", threads);
+  const Decoder decoder(*inputs.base, inputs.decoder);
+  AdapterBank bank = make_bank(recipe, inputs, run);
+  const std::string& name = inputs.base->config().name;
+  spdlog::info("{} members x {} adapter parameters over {} on {}; {} {} per rank", recipe.ensemble.members,
+               bank.layout().parameters(), name.empty() ? recipe.base.path : name,
+               inputs.decoder.device.is_cpu() ? "the CPU" : "the GPU", threads, threads == 1 ? "thread" : "threads");
+  if (world.size() > 1) spdlog::info("{}", describe(run.placement()));
   timings.take("loading");
 
-  RunLog log(directory.file("log.jsonl"), progress);
-  SoloCommunicator group;
+  double seconds_before = 0.0;
+  world.on_root([&] { seconds_before = files->begin(recipe, from.step); });
+  std::optional<RunLog> log;
+  world.on_root([&] {
+    if (run.is_root()) log.emplace(run, files->file("log.jsonl"), seconds_before, progress);
+  });
+  if (!log) log.emplace(run, "", 0.0, progress);
+  RunCheckpoints checkpoints(run, checkpoint_directory,
+                             {resolved_yaml(recipe), to_json(run.placement()).dump(), fingerprint}, recipe.checkpoint,
+                             *log);
   const auto batcher = [&](const ExampleSet& set) {
-    return ExampleBatcher(set, recipe.task.kind, recipe.task.scoring, options.device, decoder.residual_dtype());
+    return ExampleBatcher(set, recipe.task.kind, recipe.task.scoring, inputs.decoder.device, decoder.residual_dtype());
   };
-  const ExampleBatcher train = batcher(sets.train);
+  const ExampleBatcher train = batcher(inputs.sets.train);
   const std::optional<ExampleBatcher> validation =
-      sets.validation ? std::optional<ExampleBatcher>(batcher(*sets.validation)) : std::nullopt;
-  TrainerInputs inputs;
-  inputs.decoder = &decoder;
-  inputs.bank = &bank;
-  inputs.train = &train;
-  inputs.validation = validation ? &*validation : nullptr;
-  inputs.training = recipe.training;
-  inputs.evaluation = recipe.evaluation;
-  inputs.vary_data_order = recipe.ensemble.vary_data_order;
-  inputs.seed = recipe.seed;
-  inputs.prefix_budget = prefix_budget(recipe.training);
-  inputs.memory = physical_memory();
-  inputs.group = &group;
-  inputs.observer = &log;
-  Trainer trainer(inputs);
-  log.start(trainer.total_steps());
-  trainer.run();
-  log.finish();
+      inputs.sets.validation ? std::optional<ExampleBatcher>(batcher(*inputs.sets.validation)) : std::nullopt;
+  TrainerInputs trainer_inputs;
+  trainer_inputs.decoder = &decoder;
+  trainer_inputs.bank = &bank;
+  trainer_inputs.train = &train;
+  trainer_inputs.validation = validation ? &*validation : nullptr;
+  trainer_inputs.training = recipe.training;
+  trainer_inputs.evaluation = recipe.evaluation;
+  trainer_inputs.vary_data_order = recipe.ensemble.vary_data_order;
+  trainer_inputs.seed = recipe.seed;
+  // Machines may differ; ranks must not.
+  trainer_inputs.memory = run.smallest(physical_memory() / static_cast<std::uint64_t>(world.node_size()));
+  trainer_inputs.prefix_budget = prefix_budget(recipe.training, trainer_inputs.memory);
+  trainer_inputs.group = &run.group();
+  trainer_inputs.observer = &*log;
+  Trainer trainer(trainer_inputs);
+  if (!from.files.empty()) {
+    world.together([&] { restore_training(from.files, fingerprint, bank, trainer); });
+    checkpoints.has(from.step);
+    spdlog::info("going on from step {} of {}", from.step, trainer.total_steps());
+  }
+
+  const std::int64_t validate_every = validation ? recipe.evaluation.every_epochs * trainer.steps_per_epoch() : 0;
+  RunControl control(run, bank, {recipe.training.log_every, validate_every}, checkpoints, *log);
+  control.watch(trainer);
+  log->start(from.step, trainer.total_steps());
+  std::string divergence;
+  try {
+    trainer.run(control);
+  } catch (const DivergedError& error) {
+    divergence = error.what();  // on all ranks alike
+  }
+  world.together([&] {
+    if (!divergence.empty()) throw DivergedError(divergence);
+  });
+  log->finish();
   timings.take("training");
-  const std::string fingerprint = files->fingerprint();
-  const std::string placement = fmt::format("group 0 of 1: members 0 to {} on rank 0", recipe.ensemble.members - 1);
-  save_checkpoint(directory.file("checkpoints"), {resolved_yaml(recipe), placement, fingerprint}, bank, trainer);
+  const bool is_saved = !from.files.empty() && trainer.steps_done() == from.step && !recipe.training.early_stopping;
+  if (!is_saved) checkpoints.save(bank, trainer);
   timings.take("saving");
 
-  const EvaluationResult result = evaluate_sets(recipe, sets, decoder, bank, trainer.current_validation(), progress);
+  const EvaluationResult result =
+      evaluate_sets(recipe, inputs.sets, decoder, bank, trainer.current_validation(), run, progress);
   timings.take("evaluation");
-  if (!result.predictions.empty()) write_predictions(directory.file("predictions.h5"), result.predictions);
-  nlohmann::json metrics = {
-      {"format", "chorale-metrics"},
-      {"format_version", 1},
-      {"created_by", "chorale " CHORALE_VERSION},
-      {"name", recipe.name},
-      {"seed", recipe.seed},
-      {"base_fingerprint", fingerprint},
-      {"members", recipe.ensemble.members},
-      {"adapter_parameters_per_member", bank.layout().parameters()},
-      {"training", {{"steps", trainer.steps_done()}, {"tokens", log.tokens()}, {"members", member_states(trainer)}}},
-      {"datasets", result.datasets},
-      {"seconds", timings.json()},
-      {"peak_memory_bytes", peak_memory_bytes()}};
-  write_file_atomically(directory.file("metrics.json"), metrics.dump(2) + "\n");
-  return metrics;
+  const nlohmann::json members = member_states(trainer, run);
+  const nlohmann::json peaks = run.gather(nlohmann::json::array({peak_memory_bytes()}));
+  RunResult outcome;
+  world.on_root([&] {
+    if (!result.predictions.empty()) write_predictions(files->file("predictions.h5"), result.predictions);
+    outcome.metrics = {
+        {"format", "chorale-metrics"},
+        {"format_version", 1},
+        {"created_by", "chorale " CHORALE_VERSION},
+        {"name", recipe.name},
+        {"seed", recipe.seed},
+        {"base_fingerprint", fingerprint},
+        {"members", recipe.ensemble.members},
+        {"adapter_parameters_per_member", bank.layout().parameters()},
+        {"training", {{"steps", trainer.steps_done()}, {"tokens", sum_of_tokens(members)}, {"members", members}}},
+        {"datasets", result.datasets}};
+    outcome.timings = {{"seconds", timings.json()},
+                       {"peak_memory_bytes", peaks},
+                       {"ranks", world.size()},
+                       {"threads_per_rank", threads}};
+    files->finish(outcome);
+  });
+  return outcome;
 }
 
 }  // namespace chorale

@@ -2,16 +2,24 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <string>
 
+#include "distributed/world.hpp"
 #include "launch/progress/progress.hpp"
 #include "launch/recipe/recipe.hpp"
 
 namespace chorale {
 
-/// Trains the recipe's ensemble, evaluates every configured set and writes the run directory: recipe.yaml, log.jsonl,
-/// the final adapters in checkpoints/ (before the evaluation, so that its failure loses no training), predictions.h5,
-/// and metrics.json last. Returns what metrics.json holds.
-[[nodiscard]] nlohmann::json run_training(const Recipe& recipe, Progress& progress);
+/// What a run leaves in metrics.json and timings.json; empty on ranks other than 0.
+struct RunResult {
+  nlohmann::json metrics;
+  nlohmann::json timings;  // {"seconds": {part: s}, "peak_memory_bytes": [by rank], "ranks", "threads_per_rank"}
+};
+
+/// Trains the recipe's ensemble over all ranks, evaluates every configured set and writes the run directory:
+/// recipe.yaml, log.jsonl, checkpoints/ (the last one before the evaluation, so that its failure loses no training),
+/// predictions.h5, timings.json, and metrics.json last. With `resume` a run that is there already goes on from its
+/// newest valid checkpoint, from the beginning without one, to its evaluation when training was complete, and nowhere
+/// when all was. Collective.
+[[nodiscard]] RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress& progress);
 
 }  // namespace chorale

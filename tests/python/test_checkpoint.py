@@ -72,7 +72,8 @@ def test_root_attributes(world, file):
     assert file.attrs["created_by"].startswith("chorale ")
     assert file.attrs["recipe"] == (world[1] / "recipe.yaml").read_text()
     assert yaml.safe_load(file.attrs["recipe"])["adapter"]["rank"] == RANK
-    assert "members 0 to 2" in file.attrs["placement"] and "rank 0" in file.attrs["placement"]
+    everybody = {"first_rank": 0, "ranks": 1, "first_member": 0, "members": MEMBERS}
+    assert json.loads(file.attrs["placement"]) == {"members": MEMBERS, "ranks": 1, "groups": [everybody]}
     metrics = json.loads((world[1] / "metrics.json").read_text())
     assert file.attrs["base_fingerprint"] == metrics["base_fingerprint"]
     assert len(file.attrs["base_fingerprint"]) == 64

@@ -166,7 +166,7 @@ def check_row(found, wanted, name, keys=METRICS):
 @pytest.mark.parametrize("task", TASKS)
 def test_the_directory_holds_what_is_documented(world, task):
     run = train(world, task)
-    documented = {"recipe.yaml", "log.jsonl", "metrics.json", "checkpoints"}
+    documented = {"recipe.yaml", "log.jsonl", "metrics.json", "timings.json", "checkpoints", ".lock"}
     if task != "completion":
         documented.add("predictions.h5")
     assert {path.name for path in run.directory.iterdir()} == documented
@@ -293,14 +293,17 @@ def leaves(value):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_data_sets_hold_numbers_alone_and_the_rest_is_there(world, task):
-    metrics = train(world, task).metrics
+    run = train(world, task)
+    metrics = run.metrics
     assert all(value is None or isinstance(value, (int, float)) for value in leaves(metrics["datasets"]))
     text = json.dumps(metrics["datasets"])
     assert "seconds" not in text and "path" not in text
     assert metrics["format_version"] == 1 and metrics["members"] == 2 and metrics["seed"] == 7
     assert len(metrics["base_fingerprint"]) == 64
     assert metrics["training"]["steps"] == 6
-    assert {"loading", "training", "evaluation"} <= set(metrics["seconds"])
+    timings = json.loads((run.directory / "timings.json").read_text())
+    assert {"loading", "training", "evaluation"} <= set(timings["seconds"])
+    assert len(timings["peak_memory_bytes"]) == timings["ranks"] == 1
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -19,7 +19,7 @@ using test::TinyRunOptions;
 
 namespace {
 
-const CheckpointLabels kLabels = {"name: tiny\n", "group 0 of 1: members 1 to 3 on rank 0", "tiny"};
+const CheckpointLabels kLabels = {"name: tiny\n", R"({"members": 3})", "tiny"};
 
 TinyRunOptions float_run() {
   TinyRunOptions options;
@@ -32,6 +32,14 @@ TinyRunOptions float_run() {
 std::vector<float> predictions_of(TinyRun& run, const AdapterBank& bank) {
   Predictor predictor(run.decoder(), run.train(), bank.layout().lowest_layer(), 4, 0);
   return predictor.choices(bank, nullptr).log_probabilities;
+}
+
+void save_checkpoint(const std::string& checkpoints, const CheckpointLabels& labels, const AdapterBank& bank,
+                     Trainer& trainer) {
+  const std::int64_t step = trainer.steps_done();
+  const std::string unfinished = begin_checkpoint(checkpoints, step);
+  GroupCheckpoint(labels, bank, trainer).write(unfinished + "/" + group_file_name(0));
+  commit_checkpoint(checkpoints, step, 1);
 }
 
 AdapterBank fresh_bank(const TinyRunOptions& options, std::vector<std::uint32_t> members) {
@@ -80,7 +88,7 @@ TEST_CASE("what the file holds is what the trainer holds: every factor, both mom
   TinyRun run(options);
   run.trainer().run();
   const std::string path = scratch.file("group_000.h5");
-  write_group_checkpoint(path, kLabels, run.bank(), run.trainer());
+  GroupCheckpoint(kLabels, run.bank(), run.trainer()).write(path);
   const CheckpointContent content = read_checkpoint_file(path);
   CHECK(content.header.step == run.trainer().steps_done());
   CHECK(content.header.recipe == kLabels.recipe);
@@ -131,7 +139,7 @@ TEST_CASE("adapters of another base, another shape or another group are refused,
   TinyRun run(options);
   run.trainer().step();
   const std::string path = scratch.file("group_000.h5");
-  write_group_checkpoint(path, kLabels, run.bank(), run.trainer());
+  GroupCheckpoint(kLabels, run.bank(), run.trainer()).write(path);
   const CheckpointContent content = read_checkpoint_file(path);
 
   AdapterBank bank = fresh_bank(options, options.members);
@@ -150,4 +158,78 @@ TEST_CASE("adapters of another base, another shape or another group are refused,
   louder.adapter.alpha = 4.0;
   AdapterBank other_scale = fresh_bank(louder, options.members);
   CHECK_THAT(input_error_of([&] { load_adapters(content, path, "tiny", other_scale); }), contains("another scale"));
+}
+
+TEST_CASE("a training restored from any step ends with the bits of one that never stopped") {
+  const ScratchDirectory scratch;
+  for (const bool early : {false, true}) {
+    TinyRunOptions options = float_run();
+    options.validation = true;
+    options.adapter.dropout = 0.1;
+    options.training.epochs = 4;
+    options.training.log_every = 4;
+    options.training.schedule = {ScheduleKind::linear, 0.2};
+    options.training.learning_rate = {1e-2, 8e-2, 1e-3, 3e-2};
+    options.training.clip_norm = 0.7;
+    if (early) options.training.early_stopping = EarlyStopping{StoppingMetric::nll, 2};
+    struct Recorder : TrainingObserver {
+      void logged(const IntervalReport& report) override { intervals.push_back(report); }
+      std::vector<IntervalReport> intervals;
+    };
+    // Saves itself before every step.
+    struct Saver : TrainingControl {
+      bool go_on(std::int64_t step, bool trains) override {
+        run->trainer().interval().collect();
+        save_checkpoint(scratch + std::to_string(step), kLabels, run->bank(), run->trainer());
+        return trains;
+      }
+      TinyRun* run = nullptr;
+      std::string scratch;
+    };
+    Recorder whole;
+    options.observer = &whole;
+    TinyRun straight(options);
+    Saver saver;
+    saver.run = &straight;
+    saver.scratch = scratch.file(early ? "early" : "plain");
+    straight.trainer().run(saver);
+    const std::string last = saver.scratch + "last";
+    save_checkpoint(last, kLabels, straight.bank(), straight.trainer());
+    const std::int64_t steps = straight.trainer().steps_done();
+    for (std::int64_t from = 0; from <= steps; ++from) {
+      Recorder rest;
+      options.observer = &rest;
+      TinyRun resumed(options);
+      const auto found = find_latest_valid(from == steps ? last : saver.scratch + std::to_string(from)).found;
+      REQUIRE(found);
+      restore_training(found->files, "tiny", resumed.bank(), resumed.trainer());
+      CHECK(resumed.trainer().steps_done() == from);
+      resumed.trainer().run();
+      Trainer& expected = straight.trainer();
+      CHECK(resumed.trainer().steps_done() == steps);
+      CHECK(resumed.bank().parameters().equal(straight.bank().parameters()));
+      CHECK(resumed.trainer().optimiser().first_moment().equal(expected.optimiser().first_moment()));
+      CHECK(resumed.trainer().optimiser().second_moment().equal(expected.optimiser().second_moment()));
+      for (std::size_t m = 0; m < 3; ++m) {
+        CHECK(resumed.trainer().states()[m].stopped_at == expected.states()[m].stopped_at);
+        CHECK(resumed.trainer().states()[m].best_value == expected.states()[m].best_value);
+      }
+      // What is left of the log is the end of the whole one, to the last bit.
+      REQUIRE(rest.intervals.size() <= whole.intervals.size());
+      const std::size_t skipped = whole.intervals.size() - rest.intervals.size();
+      for (std::size_t i = 0; i < rest.intervals.size(); ++i) {
+        const IntervalReport& got = rest.intervals[i];
+        const IntervalReport& wanted = whole.intervals[skipped + i];
+        CHECK(got.step == wanted.step);
+        REQUIRE(got.members.size() == wanted.members.size());
+        for (std::size_t m = 0; m < got.members.size(); ++m) {
+          CHECK(got.members[m].loss == wanted.members[m].loss);
+          CHECK(got.members[m].gradient_norm == wanted.members[m].gradient_norm);
+          CHECK(got.members[m].learning_rate == wanted.members[m].learning_rate);
+          CHECK(got.members[m].tokens == wanted.members[m].tokens);
+          CHECK(got.members[m].interval_tokens == wanted.members[m].interval_tokens);
+        }
+      }
+    }
+  }
 }

@@ -1,0 +1,67 @@
+#include "launch/training/run_files.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "core/base/atomic_file.hpp"
+#include "launch/recipe/differences.hpp"
+#include "launch/training/log_file.hpp"
+
+namespace chorale {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string text_of(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+// Files of ours were written whole or not at all; anything else counts as not there.
+nlohmann::json object_of(const std::string& path) {
+  nlohmann::json value = nlohmann::json::parse(text_of(path), nullptr, /*allow_exceptions=*/false);
+  return value.is_object() ? value : nlohmann::json();
+}
+
+// Where and how a run is carried out does not change its result.
+bool asks_for_nothing_new(const std::string& stored, const Recipe& recipe) {
+  const std::vector<RecipeDifference> differences = recipe_differences(stored, resolved_yaml(recipe));
+  return std::all_of(differences.begin(), differences.end(), [](const RecipeDifference& difference) {
+    return difference.key.starts_with("output.") || difference.key.starts_with("checkpoint.") ||
+           difference.key.starts_with("distributed.");
+  });
+}
+
+}  // namespace
+
+RunFiles::RunFiles(const Recipe& recipe, bool resume)
+    : directory_(recipe.output_directory, resume), lock_(recipe.output_directory) {
+  if (!lock_.note().empty()) spdlog::warn("{}", lock_.note());
+  const std::string path = file("recipe.yaml");
+  if (!resume || !fs::exists(path)) return;
+  const std::string stored = text_of(path);
+  check_resumable(stored, recipe, path);
+  const nlohmann::json metrics = object_of(file("metrics.json"));
+  if (metrics.is_null() || !asks_for_nothing_new(stored, recipe)) return;
+  finished_ = RunResult{metrics, object_of(file("timings.json"))};
+}
+
+double RunFiles::begin(const Recipe& recipe, std::int64_t step) const {
+  const double seconds = LogFile::cut_after(file("log.jsonl"), step);
+  write_file_atomically(file("recipe.yaml"), resolved_yaml(recipe));
+  // Numbers of what the run was before would be taken for those of what it becomes.
+  fs::remove(file("metrics.json"));
+  return seconds;
+}
+
+void RunFiles::finish(const RunResult& result) const {
+  write_file_atomically(file("timings.json"), result.timings.dump(2) + "\n");
+  write_file_atomically(file("metrics.json"), result.metrics.dump(2) + "\n");
+}
+
+}  // namespace chorale

@@ -1,0 +1,63 @@
+#include "launch/training/run_world.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <optional>
+#include <span>
+
+#include "core/base/errors.hpp"
+
+namespace chorale {
+namespace {
+
+Placement placement_of(const World& world, const Recipe& recipe) {
+  const std::int64_t groups = recipe.distributed.groups;
+  return place(recipe.ensemble.members, world.size(), groups > 0 ? std::optional<std::int64_t>(groups) : std::nullopt);
+}
+
+}  // namespace
+
+RunWorld::RunWorld(World& world, const Recipe& recipe) : world_(world) {
+  world.together([&] {
+    placement_ = placement_of(world, recipe);
+    for (const PlacementGroup& group : placement_.groups) {
+      if (recipe.training.batch_size >= group.ranks) continue;
+      throw UsageError("training.batch_size: a batch of " + std::to_string(recipe.training.batch_size) +
+                       " examples cannot be shared by the " + std::to_string(group.ranks) +
+                       " ranks of a group. Raise training.batch_size, start fewer ranks, or set distributed.groups.");
+    }
+  });
+  number_ = placement_.group_of(world.rank());
+  const PlacementGroup& own = placement_.groups[static_cast<std::size_t>(number_)];
+  members_.resize(static_cast<std::size_t>(own.members));
+  std::iota(members_.begin(), members_.end(), static_cast<std::uint32_t>(own.first_member));
+  group_ = world.split(number_);
+}
+
+std::uint64_t RunWorld::smallest(std::uint64_t value) const {
+  std::uint64_t result = value;
+  for (const auto& bytes : world_.everyone().all_gather(std::as_bytes(std::span(&value, 1)))) {
+    std::uint64_t other = 0;
+    CHORALE_ASSERT(bytes.size() == sizeof other, "every rank gives one number");
+    std::memcpy(&other, bytes.data(), sizeof other);
+    result = std::min(result, other);
+  }
+  return result;
+}
+
+bool RunWorld::all(bool value) const {
+  return smallest(value ? 1 : 0) == 1;
+}
+
+nlohmann::json RunWorld::gather(const nlohmann::json& list) const {
+  const std::string text = list.dump();
+  nlohmann::json all = nlohmann::json::array();
+  for (const auto& bytes : world_.gather(std::as_bytes(std::span(text)))) {
+    const auto* first = reinterpret_cast<const char*>(bytes.data());
+    for (nlohmann::json& item : nlohmann::json::parse(first, first + bytes.size())) all.push_back(std::move(item));
+  }
+  return all;
+}
+
+}  // namespace chorale

@@ -1,0 +1,49 @@
+// One run spread over ranks: which group this rank is in, whose members it holds, and how it talks to the others.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/parallel/communicator.hpp"
+#include "distributed/placement.hpp"
+#include "distributed/world.hpp"
+#include "launch/recipe/recipe.hpp"
+
+namespace chorale {
+
+/// Made by every rank alike. World and recipe must outlive it.
+class RunWorld {
+ public:
+  /// Collective. UsageError when the recipe's groups cannot be.
+  RunWorld(World& world, const Recipe& recipe);
+
+  [[nodiscard]] World& world() const { return world_; }
+  [[nodiscard]] const Placement& placement() const { return placement_; }
+  /// Global numbers of this rank's members, ascending.
+  [[nodiscard]] const std::vector<std::uint32_t>& members() const { return members_; }
+  /// The ranks that share them.
+  [[nodiscard]] Communicator& group() const { return *group_; }
+  [[nodiscard]] std::int64_t group_number() const { return number_; }
+  [[nodiscard]] bool is_root() const { return world_.is_root(); }
+  /// True on the one rank of each group that speaks and writes for it.
+  [[nodiscard]] bool leads_group() const { return group_->rank() == 0; }
+  [[nodiscard]] bool has_one_group() const { return placement_.groups.size() == 1; }
+
+  /// The smallest value any rank gives. Collective.
+  [[nodiscard]] std::uint64_t smallest(std::uint64_t value) const;
+  /// True when every rank says so. Collective.
+  [[nodiscard]] bool all(bool value) const;
+  /// The lists of all ranks, one behind the other in the order of the ranks, on rank 0; empty elsewhere. Collective.
+  [[nodiscard]] nlohmann::json gather(const nlohmann::json& list) const;
+
+ private:
+  World& world_;
+  Placement placement_;
+  std::int64_t number_ = 0;
+  std::vector<std::uint32_t> members_;
+  std::unique_ptr<Communicator> group_;
+};
+
+}  // namespace chorale
