@@ -75,7 +75,7 @@ std::vector<std::vector<std::byte>> gather_bytes(MPI_Comm comm, std::span<const 
   return result;
 }
 
-void wait_politely(MPI_Request& request, std::string_view operation, std::optional<double> seconds) {
+void wait_for(MPI_Request& request, std::string_view operation, Waiting waiting, std::optional<double> seconds) {
   using Clock = std::chrono::steady_clock;
   constexpr auto kSpin = std::chrono::microseconds(200);
   constexpr auto kLongestPause = std::chrono::microseconds(4000);
@@ -90,7 +90,7 @@ void wait_politely(MPI_Request& request, std::string_view operation, std::option
       throw MpiError(fmt::format("{} did not end within {:.0f} s on {}. Is the network between the hosts open?",
                                  operation, *seconds, who_am_i()));
     }
-    if (waited < kSpin) {
+    if (waiting == Waiting::briskly || waited < kSpin) {
       sched_yield();
     } else {
       std::this_thread::sleep_for(pause);

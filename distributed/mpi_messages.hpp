@@ -26,8 +26,12 @@ void broadcast_bytes(MPI_Comm comm, std::span<std::byte> bytes, int root, std::i
                                                                std::optional<int> root,
                                                                std::int64_t chunk = kLargestMessage);
 
-/// Waits for `request` with growing pauses instead of spinning: for waits that may last while another rank on the same
-/// core works. MpiError when `seconds` pass (`operation` says what was waited for); the request is then given up.
-void wait_politely(MPI_Request& request, std::string_view operation, std::optional<double> seconds = std::nullopt);
+/// How to wait. Politely: with growing pauses, where another rank on the same core may have to work for long before it
+/// answers. Briskly: without, for what is under way, as long messages advance only while both sides look after them.
+enum class Waiting { politely, briskly };
+
+/// Waits for `request`. MpiError when `seconds` pass (`operation` says what was waited for); it is then given up.
+void wait_for(MPI_Request& request, std::string_view operation, Waiting waiting,
+              std::optional<double> seconds = std::nullopt);
 
 }  // namespace chorale::mpi

@@ -45,7 +45,7 @@ struct World::State {
     std::int64_t first = size;
     MPI_Request request = MPI_REQUEST_NULL;
     mpi::check(MPI_Iallreduce(&mine, &first, 1, MPI_INT64_T, MPI_MIN, control.get(), &request), kAgreement);
-    mpi::wait_politely(request, kAgreement);
+    mpi::wait_for(request, kAgreement, mpi::Waiting::politely);
     return first;
   }
 
@@ -54,7 +54,7 @@ struct World::State {
     auto length = static_cast<std::int64_t>(text.size());
     MPI_Request request = MPI_REQUEST_NULL;
     mpi::check(MPI_Ibcast(&length, 1, MPI_INT64_T, static_cast<int>(root), control.get(), &request), "MPI_Ibcast");
-    mpi::wait_politely(request, "MPI_Ibcast");
+    mpi::wait_for(request, "MPI_Ibcast", mpi::Waiting::politely);
     std::string result = text;
     result.resize(static_cast<std::size_t>(length));
     mpi::broadcast_bytes(control.get(), std::as_writable_bytes(std::span(result)), static_cast<int>(root));

@@ -16,21 +16,23 @@
 
 #include "core/base/errors.hpp"
 #include "core/base/nearest.hpp"
-#include "distributed/failure.hpp"
+#include "core/base/printable.hpp"
 #include "distributed/world.hpp"
 #include "launch/commands/calibrate.hpp"
 #include "launch/commands/common.hpp"
+#include "launch/commands/doctor.hpp"
 #include "launch/commands/inspect.hpp"
+#include "launch/commands/plan.hpp"
 #include "launch/commands/score.hpp"
 #include "launch/commands/train.hpp"
 #include "launch/commands/validate.hpp"
-#include "launch/progress/status_line.hpp"
+#include "launch/outcome.hpp"
 
 namespace chorale {
 namespace {
 
 // The commands whose work all ranks share. Of any other only rank 0 does something.
-constexpr std::array<std::string_view, 1> kSharedCommands = {"train"};
+constexpr std::array<std::string_view, 2> kSharedCommands = {"train", "doctor"};
 
 bool is_shared(int argc, char** argv) {
   return argc >= 2 && std::find(kSharedCommands.begin(), kSharedCommands.end(), argv[1]) != kSharedCommands.end();
@@ -41,7 +43,9 @@ void add_commands(CLI::App& app, World& world) {
   add_calibrate_command(app);
   add_score_command(app);
   add_validate_command(app);
+  add_plan_command(app);
   add_inspect_command(app);
+  add_doctor_command(app, world);
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
     add_common_options(*command, world.is_root());
   }
@@ -67,18 +71,6 @@ void check_command_name(const CLI::App& app, int argc, char** argv) {
                                did_you_mean(argv[1], std::span<const std::string>(names))));
 }
 
-// Prints the message, saying which of several ranks has it, and returns the exit code.
-int fail(const World& world, ExitCode code, std::string_view message) {
-  // The reader of our output went away: nobody is there to be told.
-  if (code == ExitCode::ok) return static_cast<int>(code);
-  // Several lines (all mistakes of a recipe) start on a line of their own, so that editors find FILE:LINE there.
-  const char* gap = message.find('\n') == std::string_view::npos ? " " : "\n";
-  const std::string who = world.size() > 1 ? fmt::format(" (rank {} on {})", world.rank(), world.host()) : "";
-  standard_error_line().clear();
-  standard_error_line().print(fmt::format("chorale: error:{}{}{}", gap, message, who));
-  return static_cast<int>(code);
-}
-
 // What CLI11 says about options it does not know, with the option that was meant.
 std::string parse_message(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   std::string message = error.what();
@@ -100,8 +92,8 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error, int
   return fmt::format("{}; `{}` shows how to call it", message, help);
 }
 
-// Runs the command. `shared`: on every rank; otherwise this process is the only one that does anything.
-int run_command(int argc, char** argv, World& world, bool shared) {
+// Parses the command line and runs the command, which throws whatever goes wrong with it.
+int run_command(int argc, char** argv, World& world) {
   CLI::App app(
       "Trains an ensemble of LoRA adapters over one frozen language model and reports how far its predictions "
       "can be trusted.",
@@ -122,27 +114,31 @@ int run_command(int argc, char** argv, World& world, bool shared) {
     // Every rank has the same command line, and so the same mistake.
     return world.is_root() ? fail(world, ExitCode::usage, parse_message(app, error, argc, argv))
                            : static_cast<int>(ExitCode::usage);
-  } catch (const AgreedError& error) {
-    return world.rank() == error.rank() ? fail(world, error.code(), error.what()) : static_cast<int>(error.code());
-  } catch (...) {
-    const Failure failure = failure_of(std::current_exception());
-    const int code = fail(world, failure.code, failure.message);
-    // The others know nothing of it and may be waiting for this rank.
-    if (shared && world.size() > 1) world.abort(code);
-    return code;
   }
 }
 
-int run(int argc, char** argv, World& world) {
-  if (world.size() == 1 || is_shared(argc, argv)) return run_command(argc, argv, world, true);
-  const int code = world.is_root() ? run_command(argc, argv, world, false) : 0;
-  return std::stoi(world.broadcast(std::to_string(code)));
+// Ranks of different programs or commands would wait for each other in different places, for ever.
+void check_same_command(int argc, char** argv, World& world) {
+  std::string mine = CHORALE_VERSION " (torch " CHORALE_TORCH_VERSION ")";
+  for (int i = 1; i < argc; ++i) mine += fmt::format(" {}", argv[i]);
+  world.together([&] {
+    if (const std::string first = world.broadcast(mine); mine != first) {
+      throw UsageError(
+          fmt::format("rank {} runs `{}`, rank 0 `{}`. Start the same chorale with the same arguments on all ranks.",
+                      world.rank(), printable(mine, 300), printable(first, 300)));
+    }
+  });
 }
 
-// All there is to say when MPI itself does not start or fails: the launcher then ends the other processes.
-int fail_without_world(const Failure& failure) {
-  standard_error_line().print(fmt::format("chorale: error: {}", failure.message));
-  return static_cast<int>(failure.code);
+int run(int argc, char** argv, World& world) {
+  const auto command = [&] { return run_command(argc, argv, world); };
+  if (world.size() == 1) return exit_code_of(world, Ranks::all, command);
+  return exit_code_of(world, Ranks::all, [&] {
+    check_same_command(argc, argv, world);
+    if (is_shared(argc, argv)) return command();
+    const int code = world.is_root() ? exit_code_of(world, Ranks::this_one, command) : 0;
+    return std::stoi(world.broadcast(std::to_string(code)));
+  });
 }
 
 }  // namespace
@@ -158,6 +154,6 @@ int main(int argc, char** argv) {
     chorale::World world = chorale::World::start();
     return chorale::run(argc, argv, world);
   } catch (...) {
-    return chorale::fail_without_world(chorale::failure_of(std::current_exception()));
+    return chorale::fail_without_world(std::current_exception());
   }
 }

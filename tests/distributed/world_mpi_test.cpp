@@ -3,11 +3,15 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include <new>
 #include <set>
 #include <stdexcept>
 
+#include "distributed/cpu_share.hpp"
 #include "distributed/mpi_world.hpp"
+#include "distributed/self_test.hpp"
 #include "support/catch.hpp"
 
 using namespace chorale;
@@ -145,4 +149,29 @@ TEST_CASE("agreement inside agreement keeps the rank that failed first") {
   CHECK(outcome.code == 5);
   CHECK(outcome.rank == last);
   CHECK(outcome.message == text_of(last));
+}
+
+TEST_CASE("the self-test meets every ordered pair and finds no fault") {
+  const SelfTest test = self_test(world());
+  const auto ranks = world().is_root() ? static_cast<std::size_t>(world().size()) : 0;
+  CHECK(test.faults.empty());
+  REQUIRE(test.pairs.size() == ranks);
+  for (std::size_t from = 0; from < ranks; ++from) {
+    REQUIRE(test.pairs[from].size() == ranks);
+    for (std::size_t to = 0; to < ranks; ++to) {
+      CHECK((test.pairs[from][to].microseconds > 0.0) == (from != to));
+      CHECK((test.pairs[from][to].gigabytes_per_second > 0.0) == (from != to));
+    }
+  }
+}
+
+TEST_CASE("ranks know whom they share their cores with") {
+  const CpuShare share = cpu_share(world());
+  CHECK_FALSE(share.cores.empty());
+  CHECK(std::is_sorted(share.cores.begin(), share.cores.end()));
+  CHECK(share.sharing >= 1);
+  CHECK(share.sharing <= world().size());
+  CHECK(std::includes(share.shared_cores.begin(), share.shared_cores.end(), share.cores.begin(), share.cores.end()));
+  CHECK(core_list({0, 1, 2, 5, 7, 8}) == "0-2,5,7-8");
+  CHECK(core_list({}) == "");
 }

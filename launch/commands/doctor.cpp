@@ -1,0 +1,144 @@
+#include "launch/commands/doctor.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "core/base/errors.hpp"
+#include "core/report/table.hpp"
+#include "distributed/cpu_share.hpp"
+#include "launch/commands/common.hpp"
+#include "launch/commands/doctor_facts.hpp"
+
+namespace chorale {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::size_t kLargestMatrix = 8;  // ranks whose pairs fit beside each other on a terminal
+
+std::string versions_text(const ordered_json& facts) {
+  Table table;
+  for (const auto& [name, version] : facts["versions"].items()) {
+    table.add_row({fmt::format("{:<9} {}", name, version.get<std::string>())});
+  }
+  table.add_row({fmt::format("{:<9} {}", "device", shortened(facts["devices"].get<std::string>(), 88))});
+  const std::size_t ranks = facts["ranks"].size();
+  table.add_row({fmt::format("{:<9} {}", "launcher",
+                             facts["launcher"] == "MPI" ? fmt::format("MPI, {} rank{}", ranks, ranks == 1 ? "" : "s")
+                                                        : std::string("none: one process, MPI not started"))});
+  return table.text();
+}
+
+std::string ranks_text(const ordered_json& facts) {
+  Table table;
+  table.add_row({"rank", "host", "on node", "cores", "threads", "memory", "GPUs"});
+  for (const ordered_json& rank : facts["ranks"]) {
+    table.add_row(
+        {std::to_string(rank["rank"].get<std::int64_t>()), shortened(rank["host"].get<std::string>(), 30),
+         fmt::format("{} of {}", rank["node_rank"].get<std::int64_t>(), rank["node_size"].get<std::int64_t>()),
+         shortened(core_list(rank["cores"].get<std::vector<int>>()), 20),
+         std::to_string(rank["threads"].get<std::int64_t>()),
+         fmt::format("{:.1f} GB", rank["memory_bytes"].get<double>() * 1e-9),
+         std::to_string(rank["gpus"].get<std::int64_t>())});
+  }
+  return table.text();
+}
+
+// Everybody with everybody; above a terminal's width the slowest, middle and fastest of all pairs.
+std::string pairs_text(const ordered_json& pairs) {
+  const auto times = pairs["microseconds"].get<std::vector<std::vector<double>>>();
+  const auto speeds = pairs["gigabytes_per_second"].get<std::vector<std::vector<double>>>();
+  Table table;
+  if (times.size() <= kLargestMatrix) {
+    std::vector<std::string> head = {"from \\ to"};
+    for (std::size_t to = 0; to < times.size(); ++to) head.push_back(fmt::format("rank {}", to));
+    table.add_row(head);
+    for (std::size_t from = 0; from < times.size(); ++from) {
+      std::vector<std::string> row = {fmt::format("rank {}", from)};
+      for (std::size_t to = 0; to < times.size(); ++to) {
+        row.push_back(from == to ? "-" : fmt::format("{:.1f}/{:.2f}", times[from][to], speeds[from][to]));
+      }
+      table.add_row(row);
+    }
+    return "one way in microseconds (8 bytes) / GB per second (1 MiB)\n" + table.text();
+  }
+  struct Entry {
+    double microseconds;
+    double speed;
+    std::size_t from;
+    std::size_t to;
+  };
+  std::vector<Entry> entries;
+  for (std::size_t from = 0; from < times.size(); ++from) {
+    for (std::size_t to = 0; to < times.size(); ++to) {
+      if (from != to) entries.push_back({times[from][to], speeds[from][to], from, to});
+    }
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return a.microseconds < b.microseconds; });
+  table.add_row({"pair", "from", "to", "microseconds (8 bytes)", "GB per second (1 MiB)"});
+  const auto add = [&](const char* name, const Entry& entry) {
+    table.add_row({name, std::to_string(entry.from), std::to_string(entry.to),
+                   fmt::format("{:.1f}", entry.microseconds), fmt::format("{:.2f}", entry.speed)});
+  };
+  add("fastest", entries.front());
+  add("middle", entries[entries.size() / 2]);
+  add("slowest", entries.back());
+  return table.text();
+}
+
+// A sentence in lines of a terminal's width, the second and later ones indented.
+std::string wrapped(const std::string& sentence) {
+  std::string text;
+  std::size_t column = 0;
+  std::istringstream words(sentence);
+  for (std::string word; words >> word;) {
+    const bool fits = column == 0 || column + 1 + display_width(word) <= kTerminalColumns;
+    text += column == 0 ? "" : fits ? " " : "\n  ";
+    column = (fits ? column + (column == 0 ? 0 : 1) : 2) + display_width(word);
+    text += word;
+  }
+  return text + "\n";
+}
+
+std::string report(const ordered_json& facts) {
+  const std::size_t ranks = facts["ranks"].size();
+  std::string text = versions_text(facts) + "\n" + ranks_text(facts) + "\n";
+  text += ranks > 1 ? pairs_text(facts["pairs"])
+                    : "one rank has nobody to talk to; run this under the launcher of your job, e.g. mpirun -n 2\n";
+  for (const ordered_json& warning : facts["warnings"])
+    text += "\n" + wrapped("warning: " + warning.get<std::string>());
+  for (const ordered_json& fault : facts["faults"]) text += "\n" + wrapped("fault: " + fault.get<std::string>());
+  return text + (facts["faults"].empty() ? "\nall well\n" : "");
+}
+
+void examine(World& world, const std::string& format) {
+  const ordered_json facts = doctor_facts(world);
+  world.on_root([&] {
+    write_output(format == "json" ? facts.dump(2) + "\n" : report(facts));
+    const std::size_t faults = facts["faults"].size();
+    if (faults > 0) {
+      throw InternalError(
+          fmt::format("{} fault{} found; the report names them", faults, faults == 1 ? " was" : "s were"));
+    }
+  });
+}
+
+}  // namespace
+
+void add_doctor_command(CLI::App& app, World& world) {
+  CLI::App* command = app.add_subcommand("doctor", "Show what the program runs with, and test all pairs of ranks");
+  const auto format = std::make_shared<std::string>("table");
+  command->add_option("--format", *format, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  command->footer("Example:\n  mpirun -n 2 chorale doctor\n");
+  command->callback([&world, format] { examine(world, *format); });
+}
+
+}  // namespace chorale

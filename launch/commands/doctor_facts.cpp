@@ -1,0 +1,129 @@
+#include "launch/commands/doctor_facts.hpp"
+
+#include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <map>
+#include <set>
+#include <span>
+
+#include "core/model/device.hpp"
+#include "core/storage/library_version.hpp"
+#include "core/training/memory_estimate.hpp"
+#include "distributed/cpu_share.hpp"
+#include "distributed/self_test.hpp"
+
+namespace chorale {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json versions() {
+  return {{"chorale", CHORALE_VERSION},      {"torch", CHORALE_TORCH_VERSION}, {"MPI", mpi_library_version()},
+          {"HDF5", hdf5::library_version()}, {"compiler", "g++ " __VERSION__}, {"build", CHORALE_BUILD_OPTIONS}};
+}
+
+// This rank's row. describe_devices() loads the CUDA libraries, without which no GPU is counted.
+ordered_json rank_facts(World& world) {
+  const CpuShare share = cpu_share(world);
+  const std::string devices = describe_devices();
+  return {{"rank", world.rank()},
+          {"host", world.host()},
+          {"node_rank", world.node_rank()},
+          {"node_size", world.node_size()},
+          {"cores", share.cores},
+          {"shared_cores", share.shared_cores},
+          {"sharing", share.sharing},
+          {"threads", start_threads(0, world.node_size())},
+          {"memory_bytes", physical_memory()},
+          {"gpus", at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0},
+          {"devices", devices},
+          {"versions", versions()}};
+}
+
+// Each host's ranks whose cores overlap, judged once, by the row of the first of them.
+void judge_cores(const ordered_json& ranks, ordered_json& warnings) {
+  std::set<std::string> judged;
+  for (const ordered_json& rank : ranks) {
+    const auto host = rank["host"].get<std::string>();
+    const auto cores = rank["shared_cores"].get<std::vector<int>>();
+    if (!judged.insert(host + " " + core_list(cores)).second) continue;
+    std::int64_t threads = 0;
+    for (const ordered_json& other : ranks) {
+      if (other["host"] == rank["host"] && other["shared_cores"] == rank["shared_cores"]) {
+        threads += other["threads"].get<std::int64_t>();
+      }
+    }
+    const auto sharing = rank["sharing"].get<std::int64_t>();
+    const auto available = static_cast<std::int64_t>(cores.size());
+    if (sharing > available) {
+      warnings.push_back(
+          fmt::format("{} ranks share core{} {} of {}: they take turns. Start fewer here, or bind each to cores of its "
+                      "own (mpirun --map-by core).",
+                      sharing, available == 1 ? "" : "s", core_list(cores), host));
+    } else if (threads > available) {
+      warnings.push_back(
+          fmt::format("{} threads on {} cores ({}) of {}: they wait for each other. Set OMP_NUM_THREADS={}.", threads,
+                      available, core_list(cores), host, std::max<std::int64_t>(1, available / sharing)));
+    }
+  }
+}
+
+void judge_versions(const ordered_json& ranks, ordered_json& faults) {
+  for (const ordered_json& rank : ranks) {
+    if (rank["versions"] == ranks[0]["versions"]) continue;
+    faults.push_back(fmt::format("rank {} on {} runs other versions than rank 0: {}. Install the same on all hosts.",
+                                 rank["rank"].get<std::int64_t>(), rank["host"].get<std::string>(),
+                                 rank["versions"].dump()));
+  }
+}
+
+// srun starts one task a process even where MPI cannot tell them of each other: each would do the whole job.
+void judge_launcher(const World& world, ordered_json& warnings) {
+  const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+  if (world.uses_mpi() || tasks == nullptr || std::strtol(tasks, nullptr, 10) <= 1) return;
+  warnings.push_back(fmt::format("srun started {} tasks that do not know of each other. Use srun --mpi=pmix.", tasks));
+}
+
+ordered_json pair_tables(const SelfTest& test) {
+  ordered_json microseconds = ordered_json::array();
+  ordered_json gigabytes = ordered_json::array();
+  for (const std::vector<PairTime>& row : test.pairs) {
+    ordered_json& times = microseconds.emplace_back(ordered_json::array());
+    ordered_json& speeds = gigabytes.emplace_back(ordered_json::array());
+    for (const PairTime& time : row) {
+      times.push_back(time.microseconds);
+      speeds.push_back(time.gigabytes_per_second);
+    }
+  }
+  return {{"microseconds", microseconds}, {"gigabytes_per_second", gigabytes}};
+}
+
+}  // namespace
+
+ordered_json doctor_facts(World& world) {
+  const std::string mine = rank_facts(world).dump();
+  ordered_json ranks = ordered_json::array();
+  for (const auto& bytes : world.gather(std::as_bytes(std::span(mine)))) {
+    const auto* text = reinterpret_cast<const char*>(bytes.data());
+    ranks.push_back(ordered_json::parse(text, text + bytes.size()));
+  }
+  const SelfTest test = self_test(world);
+  if (!world.is_root()) return nullptr;
+  ordered_json facts = {{"versions", versions()},         {"launcher", world.uses_mpi() ? "MPI" : "none"},
+                        {"devices", ranks[0]["devices"]}, {"ranks", ranks},
+                        {"pairs", pair_tables(test)},     {"warnings", ordered_json::array()},
+                        {"faults", test.faults}};
+  judge_versions(ranks, facts["faults"]);
+  judge_cores(ranks, facts["warnings"]);
+  judge_launcher(world, facts["warnings"]);
+  for (ordered_json& rank : facts["ranks"]) {
+    rank.erase("versions");
+    rank.erase("devices");
+  }
+  return facts;
+}
+
+}  // namespace chorale

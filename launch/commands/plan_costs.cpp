@@ -1,0 +1,129 @@
+#include "launch/commands/plan_costs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/adapters/adapter_layout.hpp"
+#include "core/training/memory_estimate.hpp"
+#include "core/weights/expected_tensors.hpp"
+
+namespace chorale {
+namespace {
+
+// Linear weights of one decoder layer.
+std::int64_t layer_weights(const ModelConfig& model) {
+  std::int64_t weights = 0;
+  for (const std::string& linear : kAdapterTargets) {
+    const LinearShape shape = linear_shape(model, linear);
+    weights += shape.in * shape.out;
+  }
+  return weights;
+}
+
+// Norms stay in float32, everything else is kept in the recipe's type.
+std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype) {
+  std::uint64_t bytes = 0;
+  for (const ExpectedTensor& tensor : expected_tensors(model)) {
+    std::uint64_t elements = 1;
+    for (const std::int64_t size : tensor.shape) elements *= static_cast<std::uint64_t>(size);
+    const bool whole = dtype == BaseDtype::float32 || tensor.name.ends_with("norm.weight");
+    bytes += elements * (whole ? 4 : 2);
+  }
+  return bytes;
+}
+
+class Costs {
+ public:
+  Costs(const Recipe& recipe, const ModelConfig& model, const AdapterLayout& layout, const Plan& plan,
+        std::uint64_t memory)
+      : recipe_(recipe),
+        plan_(plan),
+        memory_(memory),
+        row_bytes_(activation_bytes_per_row(model, layout, 4)),
+        base_bytes_(base_bytes(model, recipe.base.dtype)) {}
+
+  [[nodiscard]] GroupCost of(const PlacementGroup& group) const {
+    const std::int64_t batch = recipe_.training.batch_size;
+    GroupCost cost;
+    cost.rank = rank_cost(group, (batch + group.ranks - 1) / group.ranks);
+    // The common prefix is computed by every rank of the group.
+    cost.tokens = tokens(group.members, batch, group.ranks);
+    cost.flops = cost.tokens * flops_per_token();
+    cost.reduced_bytes = group.ranks > 1 ? static_cast<std::uint64_t>(group.members * plan_.parameters) * 4 : 0;
+    return cost;
+  }
+
+ private:
+  [[nodiscard]] double tokens(std::int64_t members, std::int64_t examples, std::int64_t ranks) const {
+    const double rows =
+        static_cast<double>(examples) * plan_.rows.mean + static_cast<double>(ranks * plan_.rows.common);
+    return static_cast<double>(members) * rows;
+  }
+  [[nodiscard]] double flops_per_token() const {
+    return 4.0 * static_cast<double>(plan_.adapted_weights) + 6.0 * static_cast<double>(plan_.parameters);
+  }
+  [[nodiscard]] RankCost rank_cost(const PlacementGroup& group, std::int64_t examples) const {
+    const std::uint64_t example_bytes = static_cast<std::uint64_t>(plan_.rows.longest * group.members) * row_bytes_;
+    RankCost cost;
+    cost.examples = examples;
+    cost.micro_batch = examples;
+    if (recipe_.training.micro_batch_size > 0) {
+      cost.micro_batch = std::min(examples, recipe_.training.micro_batch_size);
+    } else if (memory_ > 0) {
+      // As a training chooses it: activations take a quarter of what there is.
+      cost.micro_batch = std::clamp<std::int64_t>(static_cast<std::int64_t>(memory_ / 4 / example_bytes), 1, examples);
+    }
+    cost.tokens = tokens(group.members, examples, 1);
+    cost.flops = cost.tokens * flops_per_token();
+    cost.base_bytes = base_bytes_;
+    const std::uint64_t copies = recipe_.training.early_stopping ? 5 : 4;
+    cost.adapter_bytes = static_cast<std::uint64_t>(group.members * plan_.parameters) * 4 * copies;
+    cost.activation_bytes = static_cast<std::uint64_t>(cost.micro_batch) * example_bytes +
+                            static_cast<std::uint64_t>(plan_.rows.common * group.members) * row_bytes_;
+    return cost;
+  }
+
+  const Recipe& recipe_;
+  const Plan& plan_;
+  std::uint64_t memory_;
+  std::uint64_t row_bytes_;
+  std::uint64_t base_bytes_;
+};
+
+}  // namespace
+
+Plan make_plan(const Recipe& recipe, const ModelConfig& model, const Placement& placement, const ExampleRows& rows,
+               std::uint64_t memory) {
+  check_batch(placement, recipe.training.batch_size);
+  const AdapterLayout layout(model, recipe.adapter);
+  Plan plan;
+  plan.placement = placement;
+  plan.device = recipe.base.device;
+  plan.parameters = layout.parameters();
+  plan.below_layers = layout.lowest_layer();
+  plan.below_weights = plan.below_layers * layer_weights(model);
+  plan.adapted_weights = (model.layers - plan.below_layers) * layer_weights(model);
+  plan.rows = rows;
+  const Costs costs(recipe, model, layout, plan, memory);
+  for (const PlacementGroup& group : placement.groups) plan.groups.push_back(costs.of(group));
+  return plan;
+}
+
+std::string flops_formula(const Plan& plan) {
+  const auto millions = [](std::int64_t count) { return static_cast<double>(count) * 1e-6; };
+  std::string text = fmt::format(
+      "FLOPs per token and member: 4 N + 6 A, with N = {:.2f} M weights of the adapted layers (forward and\n"
+      "input gradient, 2 each; frozen weights have no gradient) and A = {:.3f} M adapter parameters.\n"
+      "Attention's products between positions and the output head are left out.\n",
+      millions(plan.adapted_weights), millions(plan.parameters));
+  if (plan.below_layers > 0) {
+    text += fmt::format(
+        "The {} layers below the lowest adapter add 2 x {:.2f} M per token, once for all members that share\n"
+        "it, and nothing more while the prefix cache holds the result; they are not in the table.\n",
+        plan.below_layers, millions(plan.below_weights));
+  }
+  return text;
+}
+
+}  // namespace chorale
