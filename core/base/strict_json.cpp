@@ -114,7 +114,10 @@ json parse_strict_json(std::string_view text, const std::string& path, std::size
   try {
     const char* const begin = text.data();
     const char* const end = begin + text.size();
-    return json::parse(Counting(begin, &furthest), Counting(end, &furthest), Watch(max_depth));
+    json value = json::parse(Counting(begin, &furthest), Counting(end, &furthest), Watch(max_depth));
+    // The library takes a NUL for the end, whatever comes behind it.
+    if (const std::size_t nul = text.find('\0'); nul != text.npos) throw fail(nul, "not valid JSON: a NUL byte");
+    return value;
   } catch (const Refused& refused) {
     throw fail(read() == 0 ? 0 : read() - 1, refused.reason);
   } catch (const json::parse_error& error) {

@@ -74,7 +74,7 @@ std::string group_file_name(std::int64_t group) {
 
 std::string begin_checkpoint(const std::string& checkpoints, std::int64_t step) {
   CHORALE_ASSERT(step >= 0, "a step counts what is done");
-  const std::string directory = temporary_path(checkpoints, step);
+  std::string directory = temporary_path(checkpoints, step);
   remove(directory);
   make_directories(directory);
   return directory;

@@ -34,9 +34,10 @@ std::optional<std::string> content_of(const std::string& path) {
   return content.str();
 }
 
-// What an interrupted write leaves is never a whole object, which ends with a brace of its own.
+// What an interrupted write leaves is never a whole object, which ends with a brace of its own; some file systems fill
+// it up with zeros after a power cut.
 bool is_cut_short(std::string_view last_line) {
-  return !json::accept(last_line);
+  return last_line.find('\0') != last_line.npos || !json::accept(last_line);
 }
 
 std::int64_t step_of(const json& line, const std::string& path, std::size_t number) {

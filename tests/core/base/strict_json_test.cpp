@@ -40,6 +40,8 @@ TEST_CASE("strict JSON tells line and column of mistakes", "[json]") {
   CHECK(begins(message_of("[1e999]"), "f:10:7: not valid JSON: number overflow"));
   CHECK(begins(message_of("\"\xff\""), "f:10:2: not valid JSON"));
   CHECK(begins(message_of("1 2"), "f:10:3: not valid JSON"));
+  CHECK(begins(message_of(std::string("{}\0", 3)), "f:10:3: not valid JSON"));
+  CHECK(begins(message_of(std::string("[1]\0 and more", 13)), "f:10:4: not valid JSON"));
   CHECK(begins(message_of(std::string(1000000, '[')), "f:10:65: more than 64 levels"));
 }
 

@@ -1,6 +1,8 @@
 #include "core/storage/checkpoint_file.hpp"
 
+#include <filesystem>
 #include <functional>
+#include <limits>
 
 #include "core/base/errors.hpp"
 #include "core/storage/format_header.hpp"
@@ -35,6 +37,8 @@ void check_equal(const CheckpointContent& read, const CheckpointContent& written
     CHECK(read.members[m].first_moment == written.members[m].first_moment);
     CHECK(read.members[m].second_moment == written.members[m].second_moment);
     CHECK(read.members[m].progress == written.members[m].progress);
+    CHECK(read.members[m].best == written.members[m].best);
+    CHECK(read.members[m].continued == written.members[m].continued);
   }
 }
 
@@ -55,11 +59,20 @@ struct ByHand {
   std::vector<std::string> order = {"m/A", "m/B"};
   std::vector<std::size_t> shape_of_a = {2, 3};
   std::size_t moments = 14;
-  std::string left_out;  // an attribute of the root, of progress, or `scale`
+  std::string left_out;         // an attribute of the root, of progress, or `scale`
+  bool tokens = false;          // with what files of the first programs lack
+  std::int64_t interval = 0;    // its steps
+  std::size_t best = 0;         // numbers of this data set of the optimizer; 0: there is none
+  CheckpointContent read = {};  // by refusal(), when nothing is refused
 
-  [[nodiscard]] std::string refusal() const {
+  [[nodiscard]] std::string refusal() {
     const ScratchDirectory scratch;
     const std::string path = scratch.file("by_hand.h5");
+    write(path);
+    return input_error_of([&] { read = read_checkpoint_file(path); });
+  }
+
+  void write(const std::string& path) const {
     hdf5::File file = hdf5::File::create(path);
     {
       const auto set = [&](hdf5::Object& object, const char* name, auto value) {
@@ -84,14 +97,22 @@ struct ByHand {
       optimizer.set_attribute("order", order);
       optimizer.write("first_moment", numbers(14), {14});
       optimizer.write("second_moment", numbers(moments), {moments});
+      if (best > 0) optimizer.write("best", numbers(best), {best});
       hdf5::Group progress = group.create_group("progress");
       for (const char* name : {"updates", "diverged", "since_best"}) set(progress, name, std::int64_t{0});
       set(progress, "training", std::int64_t{1});
       for (const char* name : {"stopped_at", "best_step"}) set(progress, name, std::int64_t{-1});
       set(progress, "best_value", 0.0);
+      if (!tokens) return file.commit();
+      set(progress, "tokens", std::int64_t{50});
+      set(progress, "interval_steps", interval);
+      set(progress, "interval_tokens", std::int64_t{50});
+      const double nan = std::numeric_limits<double>::quiet_NaN();
+      for (const char* name : {"loss", "divergence", "gradient_norm", "learning_rate"}) {
+        set(progress, (std::string("interval_") + name).c_str(), nan);
+      }
     }
     file.commit();
-    return input_error_of([&] { static_cast<void>(read_checkpoint_file(path)); });
   }
 };
 
@@ -149,6 +170,80 @@ TEST_CASE("a newer checkpoint is refused naming both versions, and another kind 
 
 TEST_CASE("the file written by hand is read when nothing is wrong with it") {
   CHECK(ByHand().refusal() == "no InputError");
+}
+
+TEST_CASE("a file without what came later is read with its defaults") {
+  ByHand old;
+  REQUIRE(old.refusal() == "no InputError");
+  REQUIRE(old.read.members.size() == 1);
+  const StoredMember& member = old.read.members[0];
+  CHECK(member.progress == MemberProgress());
+  CHECK(member.progress.interval == MemberProgress::Interval());
+  CHECK(member.parameters == std::vector<float>(14, 1.0F));
+  CHECK((member.best.empty() && member.continued.empty()));
+}
+
+TEST_CASE("what came later is checked like the rest, but sums may be no numbers") {
+  const auto with = [](auto change) {
+    ByHand file;
+    file.tokens = true;
+    file.best = 14;
+    change(file);
+    return file.refusal();
+  };
+  CHECK(with([](ByHand&) {}) == "no InputError");
+  CHECK_THAT(with([](ByHand& f) { f.best = 13; }), contains("/best: must hold 14 numbers"));
+  CHECK_THAT(with([](ByHand& f) { f.interval = 5; }), contains("'interval_steps' is 5, not in [0, 4]"));
+  CHECK_THAT(with([](ByHand& f) { f.interval = -1; }), contains("'interval_steps' is -1"));
+  for (const char* name : {"interval_steps", "interval_tokens", "interval_loss", "interval_divergence",
+                           "interval_gradient_norm", "interval_learning_rate"}) {
+    CAPTURE(name);
+    CHECK_THAT(with([&](ByHand& f) { f.left_out = name; }), contains("'" + std::string(name) + "' is missing"));
+  }
+}
+
+TEST_CASE("a part of the members is read as the whole file has them") {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("group_000.h5");
+  const CheckpointContent written = checkpoint_content();
+  write_content_to(path, written);
+  const auto of = [&](std::vector<std::uint32_t> wanted) {
+    CheckpointContent read = read_checkpoint_file(path, wanted);
+    CHECK(read.header.factors == written.header.factors);
+    CHECK(read.header.scale == written.header.scale);
+    return read;
+  };
+  CheckpointContent expected = written;
+  CHECK(test::same_content(of({1000, 3, 7}), expected));
+  expected.members.erase(expected.members.begin());
+  CHECK(test::same_content(of({1000}), expected));
+  CHECK(of({4, 5}).members.empty());
+  CHECK(of({}).members.empty());
+  // Members nobody wants are checked all the same.
+  CheckpointContent wrong = written;
+  wrong.members[0].progress.updates = 1000;
+  write_content_to(path, wrong);
+  CHECK_THAT(input_error_of([&] { static_cast<void>(of({1000})); }), contains("'updates' is 1000"));
+}
+
+TEST_CASE("a file is never larger than estimated, nor much smaller when it is large") {
+  const ScratchDirectory scratch;
+  for (const std::size_t columns : {1U, 500U, 20000U, 70000U}) {
+    CheckpointContent content = checkpoint_content();
+    content.header.factors = {{"m", 'A', 3, columns}, {"m", 'B', columns, 3}, {"n", 'A', 3, 9}, {"n", 'B', 9, 3}};
+    std::vector<MemberToStore> members;
+    const std::vector<float> numbers(content.header.parameters(), 0.5F);
+    for (std::uint32_t member = 0; member < 2; ++member) {
+      members.push_back({member, numbers, numbers, numbers, content.members[0].progress, numbers, {}});
+    }
+    const std::string path = scratch.file("file.h5");
+    write_checkpoint_file(path, content.header, members);
+    const std::uint64_t bytes = std::filesystem::file_size(path);
+    const std::uint64_t estimate = estimate_checkpoint_bytes(content.header, members);
+    CAPTURE(columns, bytes, estimate);
+    CHECK(bytes <= estimate);
+    CHECK(estimate < 3 * bytes + 300000);
+  }
 }
 
 TEST_CASE("a checkpoint's file without one of its attributes is refused naming it") {
