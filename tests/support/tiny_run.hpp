@@ -28,6 +28,7 @@ struct TinyRunOptions {
   std::size_t common = 3;
   std::uint64_t prefix_budget = 1U << 20U;
   at::ScalarType dtype = at::kDouble;
+  at::Device device = at::kCPU;
   bool random_b = true;  // false: B zero, as training starts
   TrainingObserver* observer = nullptr;
   Communicator* group = nullptr;  // null: one rank
@@ -49,15 +50,17 @@ struct TinyRunOptions {
 class TinyRun {
  public:
   explicit TinyRun(const TinyRunOptions& options)
-      : decoder_(base_, {options.dtype, at::kCPU}),
+      : decoder_(base_, {options.dtype, options.device}),
         train_set_(tiny_examples(options.task, options.examples, options.common)),
         validation_set_(tiny_examples(options.task, 6, options.common, 13)),
-        train_(train_set_, options.task.kind, options.task.scoring, at::kCPU, decoder_.residual_dtype()),
-        validation_(validation_set_, options.task.kind, options.task.scoring, at::kCPU, decoder_.residual_dtype()) {
+        train_(train_set_, options.task.kind, options.task.scoring, options.device, decoder_.residual_dtype()),
+        validation_(validation_set_, options.task.kind, options.task.scoring, options.device,
+                    decoder_.residual_dtype()) {
     BankOptions bank;
     bank.members = options.members;
     bank.seed = 17;
     bank.dtype = options.dtype == at::kDouble ? at::kDouble : at::kFloat;
+    bank.device = options.device;
     bank_ = std::make_unique<AdapterBank>(base_.config(), options.adapter, bank);
     if (options.random_b) randomise_b();
     TrainerInputs inputs;
