@@ -1,6 +1,7 @@
 #include "core/training/interval.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "core/base/errors.hpp"
 
@@ -41,17 +42,16 @@ void IntervalLog::collect() {
   }
 }
 
-std::vector<MemberInterval> IntervalLog::finish() {
+std::vector<MemberInterval> IntervalLog::finish(const std::vector<bool>& ends) {
   collect();
   std::vector<MemberInterval> result;
   for (std::size_t m = 0; m < sums_.size(); ++m) {
-    const IntervalSums& sums = sums_[m];
-    if (sums.steps == 0) continue;
+    if (!ends[m] || sums_[m].steps == 0) continue;
+    const IntervalSums sums = std::exchange(sums_[m], IntervalSums());
     const auto steps = static_cast<double>(sums.steps);
     result.push_back({members_[m], sums.loss / steps, sums.divergence / steps, sums.learning_rate,
                       sums.gradient_norm / steps, tokens_[m], sums.tokens});
   }
-  sums_.assign(sums_.size(), IntervalSums());
   return result;
 }
 

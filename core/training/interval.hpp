@@ -27,8 +27,9 @@ class IntervalLog {
 
   /// loss, divergence: this rank's part of the mean over member `m`'s whole batch.
   void add(std::size_t m, double loss, double divergence, const MemberReport& report);
-  /// Means since the last call, of the members that trained. Collective over the group.
-  [[nodiscard]] std::vector<MemberInterval> finish();
+  /// Ends the interval of the members that `ends` marks, and gives the means of those among them that have trained in
+  /// it. Collective over the group.
+  [[nodiscard]] std::vector<MemberInterval> finish(const std::vector<bool>& ends);
 
   /// Moves the whole group's sums to its first rank, so that they can be stored from there. Collective. A run that goes
   /// on and one that is started from what was stored then add the same numbers in the same order.

@@ -48,6 +48,7 @@ struct ValidationReport {
   std::int64_t step = 0;
   std::vector<std::uint32_t> members;
   std::vector<ValidationMetrics> metrics;
+  std::vector<bool> training;  // until this validation; the others are looked at along with them
 };
 
 /// All calls come from the training thread, on every rank of a group, with the same numbers but for losses and
@@ -60,7 +61,7 @@ class TrainingObserver {
   virtual ~TrainingObserver() = default;
 
   virtual void stepped(const StepReport& /*report*/) {}
-  /// Every training.log_every steps, and after the last one.
+  /// Every training.log_every steps and after the last one, and for a member that stops when it does.
   virtual void logged(const IntervalReport& /*report*/) {}
   virtual void validated(const ValidationReport& /*report*/) {}
   /// Something a person should know: a member stopped or diverged, a set does not fit the cache.

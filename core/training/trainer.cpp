@@ -84,9 +84,10 @@ void Trainer::run(TrainingControl& control) {
       continue;
     }
     step();
-    if (step_ % in_.training.log_every == 0 || step_ == total_steps_) log_interval();
+    const bool interval_ends = step_ % in_.training.log_every == 0 || step_ == total_steps_;
+    if (interval_ends) log_interval(true);
     validate_if_due();
-    if (!stopping_.any_training() && step_ < total_steps_) log_interval();  // nobody comes by the next boundary
+    log_interval(false);  // a member that stopped does not come by the next boundary
   }
   if (control.in_all_groups(stopping_.all_diverged())) {
     throw DivergedError(
@@ -148,12 +149,16 @@ void Trainer::update(const Gradients& gradients) {
   in_.observer->stepped(report);
 }
 
-void Trainer::log_interval() {
-  IntervalReport report;
-  report.step = step_;
-  report.epoch = static_cast<double>(step_) / static_cast<double>(order_.steps_per_epoch());
-  report.members = interval_.finish();
-  if (!report.members.empty()) in_.observer->logged(report);
+void Trainer::log_interval(bool of_all) {
+  std::vector<bool> ends;
+  bool anything = false;
+  for (std::size_t m = 0; m < stopping_.states().size(); ++m) {
+    ends.push_back(of_all || !stopping_.states()[m].training);
+    anything = anything || (ends[m] && interval_.sums()[m].steps > 0);
+  }
+  if (!anything) return;  // known to all ranks of the group alike
+  in_.observer->logged(
+      {step_, static_cast<double>(step_) / static_cast<double>(order_.steps_per_epoch()), interval_.finish(ends)});
 }
 
 std::int64_t Trainer::micro_batch_size() const {

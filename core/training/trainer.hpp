@@ -96,7 +96,7 @@ class Trainer {
   void accumulate(const std::vector<std::vector<std::size_t>>& examples, const std::vector<double>& normalisers,
                   std::int64_t step, at::Tensor& losses);
   void update(const Gradients& gradients);
-  void log_interval();
+  void log_interval(bool of_all);
   void validate_if_due();
   void validate();
   [[nodiscard]] nlohmann::json validation_metrics();

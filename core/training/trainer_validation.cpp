@@ -47,6 +47,7 @@ void Trainer::validate() {
   for (const nlohmann::json& member : metrics["members"]["each"]) {
     report.metrics.push_back({number(member, "nll"), number(member, "accuracy"), number(member, "ece")});
   }
+  for (const MemberState& state : stopping_.states()) report.training.push_back(state.training);
   const auto stopped = stopping_.validated(step_, report.metrics, in_.bank->parameters());
   in_.observer->validated(report);
   for (const std::int64_t m : stopped) {

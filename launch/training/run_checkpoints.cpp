@@ -18,6 +18,8 @@ ResumePoint find_resume_point(const RunWorld& run, const std::string& checkpoint
     for (const std::string& directory : search.damaged) {
       spdlog::warn("{} is kept as {}", directory, set_aside(directory));
     }
+    // A run that was killed between the two may have committed a checkpoint without saying so.
+    if (search.found) point_latest(checkpoints, search.found->step);
     if (search.found) told = {{"step", search.found->step}, {"files", search.found->files}};
   });
   // The others read the files whose names they are told: a listing of their own may be older on a network file system.
@@ -60,9 +62,18 @@ void RunCheckpoints::save(const AdapterBank& bank, Trainer& trainer) {
   });
   run_.world().on_root([&] {
     commit_checkpoint(directory_, step, static_cast<std::int64_t>(run_.placement().groups.size()));
-    for (const std::string& warning : purge_checkpoints(directory_, config_.keep)) spdlog::warn("{}", warning);
+    purge();
   });
   last_ = step;
+}
+
+void RunCheckpoints::goes_on_from(std::int64_t step) {
+  last_ = step;
+  if (run_.is_root()) purge();
+}
+
+void RunCheckpoints::purge() const {
+  for (const std::string& warning : purge_checkpoints(directory_, config_.keep)) spdlog::warn("{}", warning);
 }
 
 }  // namespace chorale

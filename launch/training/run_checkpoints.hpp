@@ -35,10 +35,13 @@ class RunCheckpoints {
   void save(const AdapterBank& bank, Trainer& trainer);
   /// True when a checkpoint is due after `step` steps and this step has none yet.
   [[nodiscard]] bool is_due(std::int64_t step) const;
-  /// Tells that the checkpoint of this step exists already: training goes on from it.
-  void has(std::int64_t step) { last_ = step; }
+  /// Training goes on from the checkpoint of this step: it is not written again, and what the killed run would have
+  /// purged goes now.
+  void goes_on_from(std::int64_t step);
 
  private:
+  void purge() const;
+
   const RunWorld& run_;
   std::string directory_;
   CheckpointLabels labels_;

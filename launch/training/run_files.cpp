@@ -52,6 +52,7 @@ RunFiles::RunFiles(const Recipe& recipe, bool resume)
 }
 
 double RunFiles::begin(const Recipe& recipe, std::int64_t step) const {
+  directory_.remove_unfinished();
   const double seconds = LogFile::cut_after(file("log.jsonl"), step);
   write_file_atomically(file("recipe.yaml"), resolved_yaml(recipe));
   // Numbers of what the run was before would be taken for those of what it becomes.

@@ -89,6 +89,7 @@ void RunLog::logged(const IntervalReport& report) {
 
 void RunLog::validated(const ValidationReport& report) {
   for (std::size_t m = 0; m < report.members.size(); ++m) {
+    if (!report.training[m]) continue;
     const ValidationMetrics& metrics = report.metrics[m];
     take_down({{"member", report.members[m]},
                {"step", report.step},

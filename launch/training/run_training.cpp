@@ -112,9 +112,10 @@ nlohmann::json sum_of_tokens(const nlohmann::json& members) {
 RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress& progress) {
   Timings timings;
   const int threads = start_threads(0, world.node_size());
-  const RunWorld run(world, recipe);
+  RunWorld run(world, recipe);
   Inputs inputs;
   world.together([&] { inputs = load_inputs(recipe, world); });
+  run.compute_on(inputs.decoder.device);
   std::optional<RunFiles> files;
   world.on_root([&] { files.emplace(recipe, resume); });
   const bool nothing_to_do = !run.all(!files || !files->finished());
@@ -139,11 +140,9 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
 
   double seconds_before = 0.0;
   world.on_root([&] { seconds_before = files->begin(recipe, from.step); });
+  seconds_before = nlohmann::json::parse(world.broadcast(nlohmann::json(seconds_before).dump())).get<double>();
   std::optional<RunLog> log;
-  world.on_root([&] {
-    if (run.is_root()) log.emplace(run, files->file("log.jsonl"), seconds_before, progress);
-  });
-  if (!log) log.emplace(run, "", 0.0, progress);
+  world.together([&] { log.emplace(run, recipe.output_directory + "/log.jsonl", seconds_before, progress); });
   RunCheckpoints checkpoints(run, checkpoint_directory,
                              {resolved_yaml(recipe), to_json(run.placement()).dump(), fingerprint}, recipe.checkpoint,
                              *log);
@@ -170,7 +169,7 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   Trainer trainer(trainer_inputs);
   if (!from.files.empty()) {
     world.together([&] { restore_training(from.files, fingerprint, bank, trainer); });
-    checkpoints.has(from.step);
+    checkpoints.goes_on_from(from.step);
     spdlog::info("going on from step {} of {}", from.step, trainer.total_steps());
   }
 

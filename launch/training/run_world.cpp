@@ -5,8 +5,10 @@
 #include <numeric>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "core/base/errors.hpp"
+#include "distributed/group_communicator.hpp"
 
 namespace chorale {
 namespace {
@@ -18,7 +20,7 @@ Placement placement_of(const World& world, const Recipe& recipe) {
 
 }  // namespace
 
-RunWorld::RunWorld(World& world, const Recipe& recipe) : world_(world) {
+RunWorld::RunWorld(World& world, const Recipe& recipe) : world_(world), backend_(recipe.distributed.backend) {
   world.together([&] {
     placement_ = placement_of(world, recipe);
     for (const PlacementGroup& group : placement_.groups) {
@@ -33,6 +35,10 @@ RunWorld::RunWorld(World& world, const Recipe& recipe) : world_(world) {
   members_.resize(static_cast<std::size_t>(own.members));
   std::iota(members_.begin(), members_.end(), static_cast<std::uint32_t>(own.first_member));
   group_ = world.split(number_);
+}
+
+void RunWorld::compute_on(c10::Device device) {
+  group_ = make_group_communicator(world_, std::move(group_), device, backend_);
 }
 
 std::uint64_t RunWorld::smallest(std::uint64_t value) const {

@@ -1,9 +1,12 @@
 // One run spread over ranks: which group this rank is in, whose members it holds, and how it talks to the others.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "core/parallel/communicator.hpp"
@@ -18,6 +21,9 @@ class RunWorld {
  public:
   /// Collective. UsageError when the recipe's groups cannot be.
   RunWorld(World& world, const Recipe& recipe);
+  /// From here on the ranks of a group talk the way `device`, which this rank computes on, and distributed.backend ask
+  /// for (distributed/group_communicator.hpp). Collective. UsageError.
+  void compute_on(c10::Device device);
 
   [[nodiscard]] World& world() const { return world_; }
   [[nodiscard]] const Placement& placement() const { return placement_; }
@@ -40,6 +46,7 @@ class RunWorld {
 
  private:
   World& world_;
+  std::string backend_;
   Placement placement_;
   std::int64_t number_ = 0;
   std::vector<std::uint32_t> members_;
