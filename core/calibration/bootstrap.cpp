@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 #include "core/base/errors.hpp"
 #include "core/base/random.hpp"
@@ -35,6 +37,12 @@ Interval percentile_interval(std::vector<double> values) {
   CHORALE_ASSERT(!values.empty(), "an interval needs a value");
   std::sort(values.begin(), values.end());
   return {quantile(values, 0.025), quantile(values, 0.975)};
+}
+
+Interval centred_interval(std::vector<double> values, double estimate) {
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  const Interval interval = percentile_interval(std::move(values));
+  return {interval.low + (estimate - mean), interval.high + (estimate - mean)};
 }
 
 }  // namespace chorale

@@ -21,4 +21,8 @@ void draw_resample(std::uint64_t seed, std::size_t draw, std::vector<std::uint32
 /// where the values there are. Needs a value; the order of `values` is not kept.
 [[nodiscard]] Interval percentile_interval(std::vector<double> values);
 
+/// The same moved by estimate - mean(values): for binned calibration errors, which resampling inflates, since a
+/// resample has the set's noise and its own on top; the plain quantiles may then even leave out the set's own value.
+[[nodiscard]] Interval centred_interval(std::vector<double> values, double estimate);
+
 }  // namespace chorale

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "core/calibration/bootstrap.hpp"
 
@@ -11,12 +12,24 @@ namespace {
 
 using Draws = std::array<std::vector<double>, metric_count>;
 
-nlohmann::json intervals_of(const Draws& draws) {
+// Errors found by binning: biased upwards in a resample.
+bool is_binned(std::string_view metric) {
+  return metric.starts_with("ece") || metric == "mce";
+}
+
+// `smallest`: what no value of the row can be below.
+nlohmann::json intervals_of(const Draws& draws, const Metrics& estimate, double smallest) {
   nlohmann::json result = nlohmann::json::object();
   for (std::size_t metric = 0; metric < metric_count; ++metric) {
     const bool defined =
         std::none_of(draws[metric].begin(), draws[metric].end(), [](double value) { return std::isnan(value); });
-    const Interval interval = defined ? percentile_interval(draws[metric]) : Interval{std::nan(""), std::nan("")};
+    Interval interval{std::nan(""), std::nan("")};
+    if (defined && is_binned(kMetricNames[metric])) {
+      interval = centred_interval(draws[metric], estimate.values[metric]);
+      interval.low = std::max(interval.low, smallest);
+    } else if (defined) {
+      interval = percentile_interval(draws[metric]);
+    }
     result[std::string(kMetricNames[metric])] = {finite_or_null(interval.low), finite_or_null(interval.high)};
   }
   return result;
@@ -99,9 +112,14 @@ nlohmann::json interval_json(std::span<const ResultRow> rows, std::size_t base, 
   }
   nlohmann::json result = nlohmann::json::object();
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    result[rows[row].name] = intervals_of(of_row[row]);
+    metrics[row] = rows[row].metrics();
+    result[rows[row].name] = intervals_of(of_row[row], metrics[row], 0.0);
   }
-  result["change"] = intervals_of(change);
+  Metrics difference;
+  for (std::size_t metric = 0; metric < metric_count; ++metric) {
+    difference.values[metric] = metrics[better].values[metric] - metrics[base].values[metric];
+  }
+  result["change"] = intervals_of(change, difference, -std::numeric_limits<double>::infinity());
   return result;
 }
 

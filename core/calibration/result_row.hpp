@@ -31,7 +31,8 @@ struct ResultRow {
 [[nodiscard]] nlohmann::json finite_or_null(double number);
 
 /// The object `intervals`: {<row>: {<metric>: [low, high]}} from `draws` resamples, and `change`: the interval of
-/// rows[better] - rows[base] in the same resamples.
+/// rows[better] - rows[base] in the same resamples. Quantiles of the resamples; for ECE and MCE centred on the set's
+/// own value (see centred_interval) and cut off at 0.
 [[nodiscard]] nlohmann::json interval_json(std::span<const ResultRow> rows, std::size_t base, std::size_t better,
                                            std::size_t draws, std::uint64_t seed);
 

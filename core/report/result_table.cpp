@@ -136,7 +136,7 @@ std::string explanation(const json& dataset, bool several) {
     text += "±: standard deviation over members; per cent: change against the members' mean.\n";
   }
   if (dataset.contains("intervals")) {
-    text += "[low, high]: 95 % bootstrap interval over examples.\n";
+    text += "[low, high]: 95 % bootstrap interval over examples (ECE: centred, for resampling inflates it).\n";
   }
   return text;
 }

@@ -187,7 +187,7 @@ def test_uncertainty_and_disagreement(case):
     close(result["disagreement"], np.mean(pairs))
 
 
-def test_intervals_are_percentiles_over_paired_resamples(tmp_path):
+def test_intervals_are_percentiles_over_paired_resamples_and_centred_for_binned_errors(tmp_path):
     labels, p = random_set(11, examples=200)
     result = probe("metrics", write_lines(tmp_path / "a.jsonl", labels, p), 15, 60, 99)["datasets"]["a"]
     draws = {"members_mean": [], "ensemble": [], "change": []}
@@ -199,9 +199,18 @@ def test_intervals_are_percentiles_over_paired_resamples(tmp_path):
         draws["ensemble"].append(ensemble)
         draws["members_mean"].append(mean)
         draws["change"].append({metric: ensemble[metric] - mean[metric] for metric in METRICS})
+    own = {"ensemble": result["ensemble"], "members_mean": result["members"]["mean"]}
+    own["change"] = {metric: own["ensemble"][metric] - own["members_mean"][metric] for metric in METRICS}
     for row, values in draws.items():
         for metric in METRICS:
-            close(result["intervals"][row][metric], np.percentile([v[metric] for v in values], [2.5, 97.5]))
+            drawn = np.array([v[metric] for v in values])
+            expected = np.percentile(drawn, [2.5, 97.5])
+            if metric.startswith(("ece", "mce")):
+                expected = expected - drawn.mean() + own[row][metric]
+                if row != "change":
+                    expected = np.maximum(expected, [0, -np.inf])
+                assert expected[0] <= own[row][metric] <= expected[1]
+            close(result["intervals"][row][metric], expected)
 
 
 def test_interval_of_the_accuracy_is_about_the_binomial_one(tmp_path):
