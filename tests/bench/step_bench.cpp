@@ -1,16 +1,20 @@
 // Times optimiser steps of M members: all in one Trainer (--variant fused), or M Trainers of one member each, one after
-// the other (--variant separate). Prints one JSON line.
+// the other (--variant separate). Under mpirun the fused members are placed on the ranks as in training. Rank 0 prints
+// one JSON line.
 #include <fmt/format.h>
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
+#include <span>
 
 #include "bench/bench_base.hpp"
 #include "core/adapters/adapter_bank.hpp"
@@ -20,6 +24,8 @@
 #include "core/model/device.hpp"
 #include "core/parallel/communicator.hpp"
 #include "core/training/trainer.hpp"
+#include "distributed/placement.hpp"
+#include "distributed/world.hpp"
 
 namespace chorale::bench {
 namespace {
@@ -113,11 +119,40 @@ struct Part {
   std::unique_ptr<Trainer> trainer;
 };
 
-void measure(const Options& options) {
+// The largest value any rank gives.
+double largest(World& world, double value) {
+  double result = value;
+  for (const auto& bytes : world.everyone().all_gather(std::as_bytes(std::span(&value, 1)))) {
+    double other = 0.0;
+    std::memcpy(&other, bytes.data(), sizeof other);
+    result = std::max(result, other);
+  }
+  return result;
+}
+
+// Milliseconds of summing the group's gradients over its ranks when all of them are there.
+double all_reduce_ms(World& world, Communicator& group, AdapterBank& bank) {
+  constexpr int kRepeats = 20;
+  std::vector<double> times;
+  for (int i = 0; i < kRepeats; ++i) {
+    static_cast<void>(largest(world, 0.0));  // everybody has arrived
+    const double begin = milliseconds();
+    group.all_reduce_sum(bank.gradients());
+    times.push_back(milliseconds() - begin);
+  }
+  return median(times);
+}
+
+void measure(const Options& options, World& world) {
   if (options.variant != "fused" && options.variant != "separate") {
     throw UsageError("--variant: use fused or separate.");
   }
-  const int threads = start_threads(options.threads);
+  if (options.variant != "fused" && world.size() > 1) throw UsageError("--variant: several ranks share fused members.");
+  const int threads = start_threads(options.threads, world.node_size());
+  const Placement placement = place(options.members, world.size(), std::nullopt);
+  const std::int64_t number = placement.group_of(world.rank());
+  const PlacementGroup& place = placement.groups[static_cast<std::size_t>(number)];
+  const std::unique_ptr<Communicator> group = world.split(number);
   auto base = std::make_unique<BenchBase>(shape_named(options.shape));
   const ModelConfig config = base->config();
   const Decoder decoder(*base, {at::kFloat, at::kCPU});
@@ -134,7 +169,6 @@ void measure(const Options& options) {
   adapter.targets = kAdapterTargets;
   adapter.layers = layers_named(options.layers);
   TrainerInputs inputs;
-  SoloCommunicator group;
   LastLoss observer;
   inputs.decoder = &decoder;
   inputs.train = &train;
@@ -142,11 +176,11 @@ void measure(const Options& options) {
   const auto warm_up = static_cast<std::int64_t>(kStepsPerEpoch);  // one epoch: fills the frozen prefix too
   inputs.training.steps = warm_up + options.steps;
   inputs.prefix_budget = 1ULL << 32U;
-  inputs.group = &group;
+  inputs.group = group.get();
   inputs.observer = &observer;
 
-  std::vector<std::uint32_t> members(static_cast<std::size_t>(options.members));
-  std::iota(members.begin(), members.end(), 0U);
+  std::vector<std::uint32_t> members(static_cast<std::size_t>(place.members));
+  std::iota(members.begin(), members.end(), static_cast<std::uint32_t>(place.first_member));
   std::vector<Part> parts;
   const auto add_part = [&](std::vector<std::uint32_t> of) {
     BankOptions bank;
@@ -182,22 +216,28 @@ void measure(const Options& options) {
     times.push_back(step());
     if (options.paced) std::cout << times.back() << std::endl;
   }
-  const double ms = median(times);
+  const double ms = largest(world, median(times));
+  const double exchange = all_reduce_ms(world, *group, *parts.front().bank);
   const std::int64_t tokens = options.batch * options.sequence;
-  const nlohmann::json result = {{"variant", "chorale " + options.variant},
-                                 {"device", "cpu"},
-                                 {"threads", threads},
-                                 {"shape", options.shape},
-                                 {"layers", options.layers},
-                                 {"members", options.members},
-                                 {"tokens_per_member", tokens},
-                                 {"ms_step", ms},
-                                 {"ms_fastest", *std::min_element(times.begin(), times.end())},
-                                 {"ms_prefix", prefix_ms},
-                                 {"tokens_per_second", static_cast<double>(tokens * options.members) / ms * 1e3},
-                                 {"peak_gb", peak_gigabytes()},
-                                 {"loss", observer.loss}};
-  std::cout << result.dump() << std::endl;
+  const nlohmann::json result = {
+      {"variant", "chorale " + options.variant},
+      {"device", "cpu"},
+      {"ranks", world.size()},
+      {"groups", placement.groups.size()},
+      {"threads", threads},
+      {"ms_all_reduce", exchange},
+      {"mb_reduced", group->size() > 1 ? parts.front().bank->gradients().nbytes() * 1e-6 : 0.0},
+      {"shape", options.shape},
+      {"layers", options.layers},
+      {"members", options.members},
+      {"tokens_per_member", tokens},
+      {"ms_step", ms},
+      {"ms_fastest", *std::min_element(times.begin(), times.end())},
+      {"ms_prefix", prefix_ms},
+      {"tokens_per_second", static_cast<double>(tokens * options.members) / ms * 1e3},
+      {"peak_gb", peak_gigabytes()},
+      {"loss", observer.loss}};
+  if (world.is_root()) std::cout << result.dump() << std::endl;
 }
 
 }  // namespace
@@ -217,7 +257,8 @@ int main(int argc, char** argv) {
   app.add_flag("--paced", options.paced, "one step for each line on standard input");
   try {
     app.parse(argc, argv);
-    chorale::bench::measure(options);
+    chorale::World world = chorale::World::start();
+    chorale::bench::measure(options, world);
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   } catch (const std::exception& error) {
