@@ -4,8 +4,11 @@ metrics.json in agreement with predictions.h5 as h5py and numpy see it.
 Usage: check_quickstart.py RUN_DIRECTORY TABLE, where TABLE is what the program printed on standard output.
 """
 
+import contextlib
+import io
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -100,9 +103,23 @@ def check_run(run, table):
     expect("nsemble" in table and max(map(len, table.splitlines())) <= 100, "no result table of at most 100 columns on standard output")
 
 
+def check_readme_example(run):
+    """The Python example of the README, run on this directory, prints the accuracy that metrics.json has."""
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    example = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
+    expect("runs/quickstart" in example, "the README's example does not read the quick start's run")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(example.replace("runs/quickstart", str(run)), {})
+    accuracy = json.loads((run / "metrics.json").read_text())["datasets"]["test"]["ensemble"]["accuracy"]
+    expect(f"accuracy {accuracy}\n" in printed.getvalue(), f"the README's example printed {printed.getvalue()!r}, not accuracy {accuracy}")
+
+
 def main(run, table):
     try:
         check_run(Path(run), Path(table).read_text())
+        if not problems:
+            check_readme_example(Path(run))
     except (KeyError, TypeError, ValueError, OSError) as error:
         problems.append(f"{type(error).__name__}: {error}")
     for problem in problems:
