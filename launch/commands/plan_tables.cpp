@@ -118,19 +118,18 @@ std::string plan_text(const Plan& plan, const std::string& name) {
   };
   const Totals sum = totals(plan);
   const Placement& placement = plan.placement;
-  std::string text = shortened(
-      fmt::format("{}: {} on {} in {}", name, count(placement.members, "member"), count(placement.ranks, "rank"),
-                  count(static_cast<std::int64_t>(placement.groups.size()), "group")),
-      kTerminalColumns);
-  text += fmt::format("\nadapter parameters: {} per member, {} in all\n", plan.parameters,
+  std::string text =
+      fmt::format("{}: {} on {} in {}\n", shortened(name, 50), count(placement.members, "member"),
+                  count(placement.ranks, "rank"), count(static_cast<std::int64_t>(placement.groups.size()), "group"));
+  text += fmt::format("adapter parameters: {} per member, {} in all\n", plan.parameters,
                       plan.parameters * placement.members);
-  text += shortened(fmt::format("tokens per example: mean {:.1f}, longest {}, {} more once per batch ({})",
-                                plan.rows.mean, plan.rows.longest, plan.rows.common, plan.rows.source),
-                    kTerminalColumns);
+  text += fmt::format("tokens per example: mean {:.1f}, longest {}, {} more once per batch\n", plan.rows.mean,
+                      plan.rows.longest, plan.rows.common);
+  text += shortened(fmt::format("lengths from:       {}", plan.rows.source), kTerminalColumns);
   text += "\n\n" + groups_text(plan);
   text +=
-      "batch to FLOPs: of one rank per step; reduced: bytes a group's ranks add up per step; base to sum: memory\n"
-      "of one rank (adapters with gradients and moments; activations of one pass, longest examples).\n\n";
+      "batch to FLOPs: one rank's per step; reduced: bytes a group's ranks add up per step; base to sum:\n"
+      "memory of one rank (adapters with gradients and moments; activations of one pass, longest examples).\n\n";
   text += fmt::format("in all per step: {} tokens, {}FLOP, {} of gradients exchanged between ranks\n",
                       format_count(sum.tokens), flops_text(sum.flops), bytes_text(sum.reduced_bytes));
   return text + flops_formula(plan);
