@@ -31,8 +31,8 @@ add_library(chorale_torch INTERFACE)
 target_link_libraries(chorale_torch INTERFACE chorale_torch_headers
   ${CHORALE_TORCH_ROOT}/lib/libtorch_cpu.so ${CHORALE_TORCH_ROOT}/lib/libc10.so Threads::Threads)
 
-# CUDA: with a toolkit present the program also loads the wheel's CUDA libraries (see core/base/device.hpp), so that
-# the same binary runs with and without a GPU.
+# CUDA: with a toolkit present the program also loads the wheel's CUDA libraries when it is to compute on a GPU (see
+# core/model/device.hpp), so that the same binary runs with and without one.
 find_program(CHORALE_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
 if(CHORALE_CUDA STREQUAL "AUTO")
   if(CHORALE_NVCC AND EXISTS ${CHORALE_TORCH_ROOT}/lib/libtorch_cuda.so)

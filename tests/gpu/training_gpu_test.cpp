@@ -62,7 +62,8 @@ TEST_CASE("gradients of one step on the GPU equal the CPU's") {
         const auto [cpu, expected] = run_on(at::kCPU);
         const auto [there, result] = run_on(gpu());
         CHECK(there->bank().gradients().device() == gpu());
-        const double bound = type == at::kDouble ? 1e-12 : 1e-5;
+        // The base's predictions, which KL compares with, are float32 in either case.
+        const double bound = type == at::kFloat ? 1e-5 : (kl ? 1e-6 : 1e-12);
         CHECK(relative(there->bank().gradients(), cpu->bank().gradients()) < bound);
         for (std::size_t m = 0; m < expected.loss.size(); ++m) {
           CHECK(result.loss[m] == Approx(expected.loss[m]).epsilon(bound));
@@ -82,11 +83,12 @@ TEST_CASE("a training on the GPU ends with the CPU's adapters and predictions") 
       cpu.trainer().run();
       there.trainer().run();
       CHECK(there.trainer().steps_done() == cpu.trainer().steps_done());
-      // Adam divides by the gradient's own size, so rounding of small gradients shows in the adapters.
-      const double bound = type == at::kDouble ? 1e-9 : 1e-3;
+      // Adam divides by the gradient's own size, so rounding shows more in the adapters than in gradients: on the CPU
+      // float32 and float64 differ by 2e-6 here.
+      const double bound = type == at::kFloat ? 1e-4 : 1e-9;
       CHECK(relative(there.bank().parameters(), cpu.bank().parameters()) < bound);
       if (task.kind == TaskKind::completion) continue;
-      CHECK(difference_of(predictions_of(there), predictions_of(cpu)) < bound);
+      CHECK(difference_of(predictions_of(there), predictions_of(cpu)) < (type == at::kFloat ? 1e-4 : 2e-6));  // float32
     }
   }
 }
@@ -114,6 +116,6 @@ TEST_CASE("a checkpoint written from the GPU goes on on the CPU, and the other w
     CHECK(difference_of(predictions_of(first), predictions_of(second)) < 1e-4);
     first.trainer().run();
     second.trainer().run();
-    CHECK(relative(second.bank().parameters().to(at::kCPU), first.bank().parameters().to(at::kCPU)) < 1e-3);
+    CHECK(relative(second.bank().parameters().to(at::kCPU), first.bank().parameters().to(at::kCPU)) < 1e-4);
   }
 }
