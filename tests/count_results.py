@@ -1,8 +1,8 @@
 """Counts the tests in a JUnit file written by ctest: prints `passed failed skipped`, lists failing names in a file.
 
-A Catch2 entry is one test case. A pytest entry is a whole file: it counts as the tests in it, read from pytest's closing
-line. A test that could not run because something is absent says SKIPPED and must not count as passed. Skips are listed on
-standard error with their reasons.
+A Catch2 entry is one test case. A pytest entry is a whole file, and the entry of tests/gpu/run a whole program: they
+count as the tests in them, read from their closing lines. A test that could not run because something is absent says
+SKIPPED and must not count as passed. Skips are listed on standard error with their reasons.
 """
 
 import re
@@ -11,6 +11,8 @@ import xml.etree.ElementTree as ElementTree
 
 # "3 failed, 12 passed, 1 skipped, 2 errors in 4.56s"; pytest -q prints it without the ==== around it.
 PYTEST_CLOSING = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", re.MULTILINE)
+# The closing line of a program that counts its own tests, tests/gpu/run.
+OWN_CLOSING = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.MULTILINE)
 SKIP = re.compile(r"^\s*SKIPPED\b.*$", re.MULTILINE)
 
 
@@ -28,9 +30,12 @@ def count(case):
     """(passed, failed, skipped) of one ctest entry."""
     output = case.findtext("system-out") or ""
     from_pytest = pytest_counts(output) if case.get("name").startswith("python: ") else None
+    own = OWN_CLOSING.findall(output)
     if case.get("status") == "run":
         if from_pytest:
             return from_pytest
+        if own:
+            return tuple(map(int, own[-1]))
         return (0, 0, 1) if SKIP.search(output) else (1, 0, 0)
     if case.get("status") in ("notrun", "disabled") and case.find("skipped") is not None and case.find("failure") is None:
         message = case.find("skipped").get("message", "")
@@ -38,6 +43,8 @@ def count(case):
         return (0, 0, 1) if "SKIP" in message or case.get("status") == "disabled" else (0, 1, 0)
     if from_pytest and from_pytest[1]:
         return from_pytest
+    if own and int(own[-1][1]):
+        return tuple(map(int, own[-1]))
     return 0, 1, 0
 
 

@@ -33,9 +33,9 @@ void add_common_options(CLI::App& command, bool speaks) {
       ->group("Everywhere");
   command.parse_complete_callback([] {
     const std::string& level = options().log_level;
-    const bool below_warning = level == "trace" || level == "debug" || level == "info";
-    const bool only_warnings = (options().quiet && level == "info") || (!options().speaks && below_warning);
-    start_logging(only_warnings ? "warning" : level);
+    // Every rank reads the same recipe and the same data, and finds the same to warn of: rank 0 says it.
+    const bool silent = !options().speaks && level != "off";
+    start_logging(silent ? "error" : options().quiet && level == "info" ? "warning" : level);
   });
 }
 

@@ -13,7 +13,7 @@ struct CommonOptions {
   bool quiet = false;        // warnings and errors only, no progress
   bool no_progress = false;  // no bar and no progress lines
   std::string log_level = "info";
-  bool speaks = true;  // rank 0 speaks for all: the others show warnings and errors, no progress, no results
+  bool speaks = true;  // rank 0 speaks for all: the others show errors, no warnings, progress or results
 
   [[nodiscard]] bool shows_progress() const { return speaks && !quiet && !no_progress; }
 };

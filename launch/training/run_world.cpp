@@ -23,12 +23,7 @@ Placement placement_of(const World& world, const Recipe& recipe) {
 RunWorld::RunWorld(World& world, const Recipe& recipe) : world_(world), backend_(recipe.distributed.backend) {
   world.together([&] {
     placement_ = placement_of(world, recipe);
-    for (const PlacementGroup& group : placement_.groups) {
-      if (recipe.training.batch_size >= group.ranks) continue;
-      throw UsageError("training.batch_size: a batch of " + std::to_string(recipe.training.batch_size) +
-                       " examples cannot be shared by the " + std::to_string(group.ranks) +
-                       " ranks of a group. Raise training.batch_size, start fewer ranks, or set distributed.groups.");
-    }
+    check_batch(placement_, recipe.training.batch_size);
   });
   number_ = placement_.group_of(world.rank());
   const PlacementGroup& own = placement_.groups[static_cast<std::size_t>(number_)];

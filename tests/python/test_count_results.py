@@ -38,6 +38,8 @@ def count(folder, entries):
     ("python: partly skipped", "echo 'SKIPPED [1] a.py:3: no data'; echo '5 passed, 1 skipped in 0.31s'", "5 0 1"),
     ("python: fails", "echo '2 failed, 3 passed, 1 error, 4 warnings in 62.31s (0:01:02)'; exit 1", "3 3 0"),
     ("python: wrong exit code", "echo '3 passed in 0.1s'; exit 3", "0 1 0"),
+    ("gpu tests", "echo 'SKIPPED: one GPU'; echo '20 passed, 0 failed, 2 skipped'", "20 0 2"),
+    ("gpu tests fail", "echo '20 passed, 2 failed, 0 skipped'; exit 1", "20 2 0"),
     ("python: nothing collected", "echo 'no tests ran in 0.01s'; exit 5", "0 1 0"),
 ])
 def test_one_outcome(tmp_path, name, command, counts):
