@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/base/errors.hpp"
 #include "core/training/trainer.hpp"
 
 namespace chorale {
@@ -68,7 +69,10 @@ Trainer::Gradients Trainer::compute_gradients(std::int64_t step) {
   }
   // A loss that is not finite spoils its member's gradient, so that the sum tells every rank. 0 * finite is 0.
   in_.bank->gradients().add_((losses.sum(0) * 0.0).to(in_.bank->gradients().scalar_type()).unsqueeze(1));
+  const std::uint64_t reduced = in_.group->reduced_bytes();
   in_.group->all_reduce_sum(in_.bank->gradients());
+  CHORALE_ASSERT(in_.group->reduced_bytes() - reduced == in_.bank->gradients().nbytes(),
+                 "a step sums the group's adapter gradients over its ranks and nothing else");
   const at::Tensor host = losses.cpu().contiguous();
   const auto* values = host.const_data_ptr<double>();
   result.loss.assign(values, values + members);

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 
 #include <optional>
 
@@ -21,6 +20,7 @@
 #include "launch/training/run_control.hpp"
 #include "launch/training/run_files.hpp"
 #include "launch/training/run_log.hpp"
+#include "launch/training/run_result.hpp"
 #include "launch/training/run_world.hpp"
 
 namespace chorale {
@@ -37,40 +37,6 @@ std::uint64_t prefix_budget(const TrainingConfig& training, std::uint64_t memory
       return training.prefix_cache_bytes;
   }
   return 0;
-}
-
-std::int64_t peak_memory_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
-}
-
-// Seconds of each part, in the order they were taken.
-class Timings {
- public:
-  void take(const char* part) {
-    const double now = Progress::steady_seconds();
-    parts_[part] = now - last_;
-    last_ = now;
-  }
-  [[nodiscard]] const nlohmann::json& json() const { return parts_; }
-
- private:
-  double last_ = Progress::steady_seconds();
-  nlohmann::json parts_ = nlohmann::json::object();
-};
-
-// What the members' leaders tell about them: one entry each, in order, on rank 0.
-nlohmann::json member_states(Trainer& trainer, const RunWorld& run) {
-  nlohmann::json own = nlohmann::json::array();
-  for (std::size_t m = 0; m < run.members().size() && run.leads_group(); ++m) {
-    const MemberState& state = trainer.states()[m];
-    own.push_back({{"diverged", state.diverged},
-                   {"stopped_at", state.stopped_at < 0 ? nlohmann::json() : nlohmann::json(state.stopped_at)},
-                   {"best_step", state.best_step < 0 ? nlohmann::json() : nlohmann::json(state.best_step)},
-                   {"tokens", trainer.interval().tokens()[m]}});
-  }
-  return run.gather(own);  // groups hold consecutive members, so the order of ranks is theirs
 }
 
 // Everything read from files, so that every mistake in them shows before training starts.
@@ -101,10 +67,31 @@ AdapterBank make_bank(const Recipe& recipe, const Inputs& inputs, const RunWorld
   return {inputs.base->config(), recipe.adapter, options};
 }
 
-nlohmann::json sum_of_tokens(const nlohmann::json& members) {
-  std::int64_t tokens = 0;
-  for (const nlohmann::json& member : members) tokens += member["tokens"].get<std::int64_t>();
-  return tokens;
+TrainerInputs trainer_inputs(const Recipe& recipe, const RunWorld& run) {
+  TrainerInputs inputs;
+  inputs.training = recipe.training;
+  inputs.evaluation = recipe.evaluation;
+  inputs.vary_data_order = recipe.ensemble.vary_data_order;
+  inputs.seed = recipe.seed;
+  // Machines may differ; ranks must not.
+  inputs.memory = run.smallest(physical_memory() / static_cast<std::uint64_t>(run.world().node_size()));
+  inputs.prefix_budget = prefix_budget(recipe.training, inputs.memory);
+  inputs.group = &run.group();
+  return inputs;
+}
+
+// Trains to the end. A divergence of everybody comes out on all ranks as one agreed error.
+void train_to_the_end(Trainer& trainer, RunControl& control, World& world) {
+  control.watch(trainer);
+  std::string divergence;
+  try {
+    trainer.run(control);
+  } catch (const DivergedError& error) {
+    divergence = error.what();  // on all ranks alike
+  }
+  world.together([&] {
+    if (!divergence.empty()) throw DivergedError(divergence);
+  });
 }
 
 }  // namespace
@@ -129,8 +116,14 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   const std::string checkpoint_directory = recipe.output_directory + "/checkpoints";
   const ResumePoint from = resume ? find_resume_point(run, checkpoint_directory) : ResumePoint();
 
-  const Decoder decoder(*inputs.base, inputs.decoder);
-  AdapterBank bank = make_bank(recipe, inputs, run);
+  std::optional<Decoder> decoder_made;
+  std::optional<AdapterBank> bank_made;
+  world.together([&] {
+    decoder_made.emplace(*inputs.base, inputs.decoder);
+    bank_made.emplace(make_bank(recipe, inputs, run));
+  });
+  const Decoder& decoder = *decoder_made;
+  AdapterBank& bank = *bank_made;
   const std::string& name = inputs.base->config().name;
   spdlog::info("{} members x {} adapter parameters over {} on {}; {} {} per rank", recipe.ensemble.members,
                bank.layout().parameters(), name.empty() ? recipe.base.path : name,
@@ -152,21 +145,13 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   const ExampleBatcher train = batcher(inputs.sets.train);
   const std::optional<ExampleBatcher> validation =
       inputs.sets.validation ? std::optional<ExampleBatcher>(batcher(*inputs.sets.validation)) : std::nullopt;
-  TrainerInputs trainer_inputs;
-  trainer_inputs.decoder = &decoder;
-  trainer_inputs.bank = &bank;
-  trainer_inputs.train = &train;
-  trainer_inputs.validation = validation ? &*validation : nullptr;
-  trainer_inputs.training = recipe.training;
-  trainer_inputs.evaluation = recipe.evaluation;
-  trainer_inputs.vary_data_order = recipe.ensemble.vary_data_order;
-  trainer_inputs.seed = recipe.seed;
-  // Machines may differ; ranks must not.
-  trainer_inputs.memory = run.smallest(physical_memory() / static_cast<std::uint64_t>(world.node_size()));
-  trainer_inputs.prefix_budget = prefix_budget(recipe.training, trainer_inputs.memory);
-  trainer_inputs.group = &run.group();
-  trainer_inputs.observer = &*log;
-  Trainer trainer(trainer_inputs);
+  TrainerInputs parts = trainer_inputs(recipe, run);
+  parts.decoder = &decoder;
+  parts.bank = &bank;
+  parts.train = &train;
+  parts.validation = validation ? &*validation : nullptr;
+  parts.observer = &*log;
+  Trainer trainer(parts);
   if (!from.files.empty()) {
     world.together([&] { restore_training(from.files, fingerprint, bank, trainer); });
     checkpoints.goes_on_from(from.step);
@@ -175,17 +160,8 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
 
   const std::int64_t validate_every = validation ? recipe.evaluation.every_epochs * trainer.steps_per_epoch() : 0;
   RunControl control(run, bank, {recipe.training.log_every, validate_every}, checkpoints, *log);
-  control.watch(trainer);
   log->start(from.step, trainer.total_steps());
-  std::string divergence;
-  try {
-    trainer.run(control);
-  } catch (const DivergedError& error) {
-    divergence = error.what();  // on all ranks alike
-  }
-  world.together([&] {
-    if (!divergence.empty()) throw DivergedError(divergence);
-  });
+  train_to_the_end(trainer, control, world);
   log->finish();
   timings.take("training");
   const bool is_saved = !from.files.empty() && trainer.steps_done() == from.step && !recipe.training.early_stopping;
@@ -196,23 +172,14 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
       evaluate_sets(recipe, inputs.sets, decoder, bank, trainer.current_validation(), run, progress);
   timings.take("evaluation");
   const nlohmann::json members = member_states(trainer, run);
-  const nlohmann::json peaks = run.gather(nlohmann::json::array({peak_memory_bytes()}));
+  const nlohmann::json memory = peak_memory(run);
   RunResult outcome;
   world.on_root([&] {
     if (!result.predictions.empty()) write_predictions(files->file("predictions.h5"), result.predictions);
-    outcome.metrics = {
-        {"format", "chorale-metrics"},
-        {"format_version", 1},
-        {"created_by", "chorale " CHORALE_VERSION},
-        {"name", recipe.name},
-        {"seed", recipe.seed},
-        {"base_fingerprint", fingerprint},
-        {"members", recipe.ensemble.members},
-        {"adapter_parameters_per_member", bank.layout().parameters()},
-        {"training", {{"steps", trainer.steps_done()}, {"tokens", sum_of_tokens(members)}, {"members", members}}},
-        {"datasets", result.datasets}};
+    outcome.metrics =
+        metrics_json(recipe, fingerprint, bank.layout().parameters(), trainer.steps_done(), members, result.datasets);
     outcome.timings = {{"seconds", timings.json()},
-                       {"peak_memory_bytes", peaks},
+                       {"peak_memory_bytes", memory},
                        {"ranks", world.size()},
                        {"threads_per_rank", threads}};
     files->finish(outcome);

@@ -1,0 +1,42 @@
+#include "launch/training/run_result.hpp"
+
+#include <sys/resource.h>
+
+namespace chorale {
+
+nlohmann::json member_states(Trainer& trainer, const RunWorld& run) {
+  nlohmann::json own = nlohmann::json::array();
+  for (std::size_t m = 0; m < run.members().size() && run.leads_group(); ++m) {
+    const MemberState& state = trainer.states()[m];
+    own.push_back({{"diverged", state.diverged},
+                   {"stopped_at", state.stopped_at < 0 ? nlohmann::json() : nlohmann::json(state.stopped_at)},
+                   {"best_step", state.best_step < 0 ? nlohmann::json() : nlohmann::json(state.best_step)},
+                   {"tokens", trainer.interval().tokens()[m]}});
+  }
+  return run.gather(own);  // groups hold consecutive members, so the order of ranks is theirs
+}
+
+nlohmann::json peak_memory(const RunWorld& run) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return run.gather(nlohmann::json::array({static_cast<std::int64_t>(usage.ru_maxrss) * 1024}));
+}
+
+nlohmann::json metrics_json(const Recipe& recipe, const std::string& base_fingerprint,
+                            std::int64_t parameters_per_member, std::int64_t steps, const nlohmann::json& members,
+                            const nlohmann::json& datasets) {
+  std::int64_t tokens = 0;
+  for (const nlohmann::json& member : members) tokens += member["tokens"].get<std::int64_t>();
+  return {{"format", "chorale-metrics"},
+          {"format_version", 1},
+          {"created_by", "chorale " CHORALE_VERSION},
+          {"name", recipe.name},
+          {"seed", recipe.seed},
+          {"base_fingerprint", base_fingerprint},
+          {"members", recipe.ensemble.members},
+          {"adapter_parameters_per_member", parameters_per_member},
+          {"training", {{"steps", steps}, {"tokens", tokens}, {"members", members}}},
+          {"datasets", datasets}};
+}
+
+}  // namespace chorale
