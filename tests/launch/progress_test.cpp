@@ -147,7 +147,7 @@ TEST_CASE("plain lines come every ten seconds, without control characters") {
         "evaluation: 35 batches in 35 s\n");
 }
 
-TEST_CASE("progress that is off says nothing; one left by an exception leaves a clean line") {
+TEST_CASE("progress that is off says nothing, and one left by an exception leaves a clean line") {
   Screen silent;
   {
     Progress progress(ProgressMode::off, silent.line);

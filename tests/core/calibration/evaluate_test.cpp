@@ -109,7 +109,7 @@ TEST_CASE("the spread over members is the sample standard deviation") {
   CHECK(result.at("members").at("mean").at("brier").get<double>() == Approx(mean));
 }
 
-TEST_CASE("without labels only uncertainty is reported; partly labelled sets count the labelled") {
+TEST_CASE("without labels only uncertainty is reported, and partly labelled sets count the labelled") {
   PredictionTable table = RandomPredictions().make(6);
   const json all = chorale::evaluate_table(table, nullptr, config_with(0), 1);
   table.labels.assign(table.examples, -1);
@@ -146,7 +146,7 @@ TEST_CASE("sets of different members are refused with both numbers") {
   CHECK_THROWS_AS(chorale::detect_table(test, other), chorale::InputError);
 }
 
-TEST_CASE("a set detected against itself scores one half; a stranger set scores by its entropy") {
+TEST_CASE("a set detected against itself scores one half, and a stranger set scores by its entropy") {
   const chorale::Predictions test = narrowed(RandomPredictions().make(1));
   const json same = chorale::evaluate_detection(test, test);
   for (const char* who : {"ensemble", "members_mean"}) {

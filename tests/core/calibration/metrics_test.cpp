@@ -84,7 +84,7 @@ TEST_CASE("unlabelled examples do not count") {
   CHECK(with.values == without.values);
 }
 
-TEST_CASE("ECE with one bin is the distance of accuracy and mean confidence; ECE is at most MCE") {
+TEST_CASE("ECE with one bin is the distance of accuracy and mean confidence, and ECE is at most MCE") {
   for (const std::uint64_t seed : {1U, 2U, 3U}) {
     const PredictionTable table = RandomPredictions().make(seed);
     const LogRows& rows = table.members.front();

@@ -20,7 +20,7 @@ TEST_CASE("warm-up rises from rate/steps to the full rate and never wastes a ste
   CHECK(learning_rate_factor(schedule, 113, 114) == Approx(1.0 / 107.0));
 }
 
-TEST_CASE("every schedule stays in (0, 1] and does not rise after warm-up") {
+TEST_CASE("every schedule stays above 0, at most 1, and does not rise after warm-up") {
   for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::linear, ScheduleKind::cosine}) {
     for (const std::int64_t total : {1, 2, 3, 17, 1000}) {
       for (const double fraction : {0.0, 0.06, 0.5, 1.0}) {
