@@ -39,7 +39,7 @@ def test_every_command_has_help_with_an_example_and_the_common_options():
         done = chorale(command, "--help")
         assert done.returncode == 0, command
         assert done.stderr == ""
-        assert f"chorale {command} " in done.stdout.split("Example")[1], command
+        assert f"chorale {command}" in done.stdout.split("Example")[1], command
         for option in ("--quiet", "--no-progress", "--log-level"):
             assert option in done.stdout, command
 
