@@ -96,7 +96,7 @@ std::string tables(const std::vector<PredictionTable>& sets, const nlohmann::jso
   std::string text;
   for (const PredictionTable& set : sets) {
     text += fmt::format("{}\n{}\n", shortened(printable(set.name), kTerminalColumns),
-                        result_table(datasets.at(set.name), wants_colour(STDOUT_FILENO)));
+                        result_table(datasets.at(set.name), output_wants_colour()));
   }
   return text + shifted_table(datasets);
 }

@@ -1,11 +1,14 @@
 #include "launch/commands/common.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
+#include "core/report/table.hpp"
+#include "distributed/world.hpp"
 #include "launch/progress/log_sink.hpp"
 
 namespace chorale {
@@ -37,6 +40,10 @@ void add_common_options(CLI::App& command, bool speaks) {
     const bool silent = !options().speaks && level != "off";
     start_logging(silent ? "error" : options().quiet && level == "info" ? "warning" : level);
   });
+}
+
+bool output_wants_colour() {
+  return !launched_by_mpi() && wants_colour(STDOUT_FILENO);
 }
 
 void write_output(std::string_view text) {

@@ -31,6 +31,10 @@ class OutputClosed : public Error {
   OutputClosed() : Error(ExitCode::ok, "the reader of standard output went away") {}
 };
 
+/// True when results may be coloured: standard output is a terminal that wants it. Never under a launcher: mpirun gives
+/// its processes a terminal of its own even when the user sends the output to a file.
+[[nodiscard]] bool output_wants_colour();
+
 /// Writes results to standard output; nothing on ranks that do not speak. Throws OutputClosed, or StorageError when the
 /// output cannot be written.
 void write_output(std::string_view text);

@@ -41,7 +41,7 @@ double peak_of(const nlohmann::json& timings) {
 
 void print_result(const Recipe& recipe, const RunResult& result) {
   const nlohmann::json& datasets = result.metrics["datasets"];
-  const bool colour = wants_colour(STDOUT_FILENO);
+  const bool colour = output_wants_colour();
   for (const char* name : {"test", "validation"}) {
     if (!datasets.contains(name)) continue;
     write_output(fmt::format("\n{} set: {}\n\n{}", name, recipe.name, result_table(datasets[name], colour)));

@@ -127,8 +127,11 @@ def test_a_whole_training_is_the_same_but_for_rounding(world, alone, kind, membe
 
 
 def test_the_placement_is_stored_and_every_group_writes_its_file(world):
-    recipe_in(world, "placed", {"ensemble": {"members": 5}})
-    run = finished(world, "placed", ranks=4)
+    run = recipe_in(world, "placed", {"ensemble": {"members": 5}})
+    done = train(world, "placed", ranks=4, fault={"TERM": "xterm-256color"})
+    assert done.returncode == 0, done.stderr
+    # The launcher's own terminal is nobody's: what is sent to a file stays plain text, and is said once.
+    assert "\x1b" not in done.stdout and done.stdout.count("members' mean  ") == 1
     files = sorted(path.name for path in latest(run).glob("*.h5"))
     with h5py.File(latest(run) / files[0]) as file:
         placement = json.loads(file.attrs["placement"])
