@@ -60,9 +60,9 @@ std::string format_count(double count) {
 }
 
 std::optional<double> remaining_seconds(const ProgressState& state) {
-  if (state.total <= 0 || state.done <= 0) return std::nullopt;
+  if (state.total <= 0 || state.done <= state.before) return std::nullopt;
   const auto left = static_cast<double>(std::max<std::int64_t>(0, state.total - state.done));
-  return state.elapsed_seconds / static_cast<double>(state.done) * left;
+  return state.elapsed_seconds / static_cast<double>(state.done - state.before) * left;
 }
 
 std::string format_bar(const ProgressState& state, int width) {
@@ -115,8 +115,9 @@ std::string format_line(const ProgressState& state) {
 }
 
 std::string format_summary(const ProgressState& state) {
-  std::string line = fmt::format("{}: {} {}{} in {}", state.phase, state.done, state.unit,
-                                 state.done == 1              ? ""
+  const std::int64_t done = state.done - state.before;
+  std::string line = fmt::format("{}: {} {}{} in {}", state.phase, done, state.unit,
+                                 done == 1                    ? ""
                                  : state.unit.ends_with("ch") ? "es"
                                                               : "s",
                                  format_duration(state.elapsed_seconds));

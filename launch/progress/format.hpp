@@ -11,7 +11,8 @@ struct ProgressState {
   std::string phase;  // loading, caching, training, validation, evaluation, ...
   std::string unit = "step";
   std::int64_t done = 0;
-  std::int64_t total = 0;  // 0: not known
+  std::int64_t before = 0;  // of these, done before the clock started: by the run that this one goes on from
+  std::int64_t total = 0;   // 0: not known
   std::optional<double> loss;
   std::optional<double> tokens_per_second;
   double elapsed_seconds = 0;

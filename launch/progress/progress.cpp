@@ -28,11 +28,12 @@ double Progress::steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void Progress::start(const std::string& phase, std::int64_t total, const std::string& unit) {
+void Progress::start(const std::string& phase, std::int64_t total, const std::string& unit, std::int64_t before) {
   state_ = ProgressState{};
   state_.phase = phase;
   state_.unit = unit;
   state_.total = total;
+  state_.done = state_.before = before;
   running_ = true;
   started_ = clock_();
   // The bar stands there at once; the first line waits, because many phases are over before it is due.

@@ -26,8 +26,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// Begins a phase of `total` units (0: not known).
-  void start(const std::string& phase, std::int64_t total, const std::string& unit = "step");
+  /// Begins a phase of `total` units (0: not known), of which `before` are over already.
+  void start(const std::string& phase, std::int64_t total, const std::string& unit = "step", std::int64_t before = 0);
   /// `done` units of the phase are over, with the latest `loss`, if there is one, and the tokens since start().
   void update(std::int64_t done, std::optional<double> loss = std::nullopt,
               std::optional<std::int64_t> tokens = std::nullopt);

@@ -49,8 +49,7 @@ RunLog::RunLog(const RunWorld& run, const std::string& path, double seconds_befo
 
 void RunLog::start(std::int64_t steps_done, std::int64_t total_steps) {
   started_ = interval_started_ = Progress::steady_seconds();
-  progress_.start("training", total_steps);
-  if (steps_done > 0) progress_.update(steps_done);
+  progress_.start("training", total_steps, "step", steps_done);
 }
 
 void RunLog::finish() {

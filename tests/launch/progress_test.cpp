@@ -59,6 +59,19 @@ TEST_CASE("a bar without a total, a loss or a first step") {
   CHECK(format_bar(state, 100).find("[============================]  4/4  100%  loss not finite") != std::string::npos);
 }
 
+TEST_CASE("a phase that goes on counts its pace from where it began") {
+  ProgressState state = training_state();
+  state.total = 100;
+  state.before = 60;
+  state.done = 60;
+  state.elapsed_seconds = 0.0;
+  CHECK_FALSE(remaining_seconds(state));
+  state.done = 70;
+  state.elapsed_seconds = 20.0;
+  CHECK(remaining_seconds(state) == 60.0);
+  CHECK(format_summary(state).find("10 steps in 20 s") != std::string::npos);
+}
+
 TEST_CASE("a bar fits any width and keeps the counter longest") {
   std::mt19937 random(3);
   for (int round = 0; round < 2000; ++round) {
