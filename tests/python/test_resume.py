@@ -85,8 +85,9 @@ def test_full_disk_keeps_the_earlier_checkpoint_and_ends_with_code_5(world, tmp_
         fault = {"CHORALE_FAULT_AT": str(number), "CHORALE_FAULT_ERRNO": "ENOSPC"}
         done = train(world, "full", fault=fault)
         operation = points[number - 1][1]
-        # What cannot be removed is tried again at the next checkpoint, which is not an error.
-        if done.returncode != 0 or operation not in ("unlink", "rmdir"):
+        # What cannot be removed is tried again at the next checkpoint, and the lock that cannot be emptied at the end is
+        # taken over by the next run: neither is an error.
+        if done.returncode != 0 or operation not in ("unlink", "rmdir", "truncate"):
             assert done.returncode == 5, (number, points[number - 1], done.stderr)
             assert done.stderr.count("chorale: error:") == 1 and "No space left" in done.stderr
         again = train(world, "full", "--resume")
