@@ -17,6 +17,11 @@ void append(std::vector<std::byte>& bytes, const void* from, std::size_t size) {
   bytes.insert(bytes.end(), first, first + size);
 }
 
+// memcpy wants a place even for nothing, which an empty vector does not have.
+void copy_bytes(void* to, const void* from, std::size_t size) {
+  if (size > 0) std::memcpy(to, from, size);
+}
+
 }  // namespace
 
 IndexRange share_of(std::size_t count, std::int64_t rank, std::int64_t ranks) {
@@ -49,12 +54,12 @@ PredictionShare unpack(std::span<const std::byte> bytes) {
   CHORALE_ASSERT(header[0] <= bytes.size() / sizeof(std::uint32_t), "a share of predictions names its members");
   share.members.resize(header[0]);
   const std::size_t member_bytes = share.members.size() * sizeof(std::uint32_t);
-  std::memcpy(share.members.data(), bytes.data(), member_bytes);
+  copy_bytes(share.members.data(), bytes.data(), member_bytes);
   bytes = bytes.subspan(member_bytes);
   CHORALE_ASSERT(bytes.size() == share.members.size() * share.count * share.width * sizeof(float),
                  "a share of predictions holds every value it announces");
   share.values.resize(bytes.size() / sizeof(float));
-  std::memcpy(share.values.data(), bytes.data(), bytes.size());
+  copy_bytes(share.values.data(), bytes.data(), bytes.size());
   return share;
 }
 
