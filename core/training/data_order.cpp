@@ -24,14 +24,11 @@ const DataOrder::Epoch& DataOrder::epoch(std::uint32_t member, std::int64_t numb
   return *found;
 }
 
-std::vector<std::size_t> DataOrder::batch(std::uint32_t member, std::int64_t step, std::int64_t rank,
-                                          std::int64_t ranks) const {
+std::vector<std::size_t> DataOrder::batch(std::uint32_t member, std::int64_t step) const {
   const std::vector<std::uint32_t>& order = epoch(vary_ ? member : 0, epoch_of(step)).order;
   const std::int64_t first = step % steps_per_epoch_ * batch_size_;
   const std::int64_t count = std::min(batch_size_, static_cast<std::int64_t>(examples_) - first);
-  const auto begin = order.begin() + first + rank * count / ranks;
-  const auto end = order.begin() + first + (rank + 1) * count / ranks;
-  return {begin, end};
+  return {order.begin() + first, order.begin() + first + count};
 }
 
 }  // namespace chorale

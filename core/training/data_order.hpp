@@ -17,9 +17,8 @@ class DataOrder {
   [[nodiscard]] std::int64_t epoch_of(std::int64_t step) const { return step / steps_per_epoch_; }
 
   /// Examples of `member`'s batch at `step` (counted from 0 over all epochs). The last batch of an epoch holds what is
-  /// left. The part of it that rank `rank` of `ranks` takes: consecutive, sizes differing by at most one.
-  [[nodiscard]] std::vector<std::size_t> batch(std::uint32_t member, std::int64_t step, std::int64_t rank = 0,
-                                               std::int64_t ranks = 1) const;
+  /// left.
+  [[nodiscard]] std::vector<std::size_t> batch(std::uint32_t member, std::int64_t step) const;
 
  private:
   struct Epoch {

@@ -40,6 +40,10 @@ Trainer::Trainer(const TrainerInputs& inputs)
       order_(inputs.train->size(), inputs.training.batch_size, inputs.seed, inputs.vary_data_order),
       total_steps_(inputs.training.steps > 0 ? inputs.training.steps
                                              : inputs.training.epochs * order_.steps_per_epoch()),
+      micro_batch_(inputs.training.micro_batch_size > 0
+                       ? inputs.training.micro_batch_size
+                       : automatic_micro_batch(*inputs.decoder, inputs.bank->layout(), *inputs.train,
+                                               inputs.bank->member_count(), inputs.training.batch_size, inputs.memory)),
       prefix_(*inputs.decoder, *inputs.train, inputs.bank->layout().lowest_layer(), train_budget(inputs)),
       optimiser_(inputs.bank->parameters(), inputs.training.optimiser,
                  decay_segments(*inputs.bank, inputs.training.weight_decay)),
@@ -159,12 +163,6 @@ void Trainer::log_interval(bool of_all) {
   if (!anything) return;  // known to all ranks of the group alike
   in_.observer->logged(
       {step_, static_cast<double>(step_) / static_cast<double>(order_.steps_per_epoch()), interval_.finish(ends)});
-}
-
-std::int64_t Trainer::micro_batch_size() const {
-  if (in_.training.micro_batch_size > 0) return in_.training.micro_batch_size;
-  return automatic_micro_batch(*in_.decoder, in_.bank->layout(), *in_.train, in_.bank->member_count(),
-                               in_.training.batch_size, in_.memory);
 }
 
 }  // namespace chorale

@@ -100,11 +100,11 @@ class Trainer {
   void validate_if_due();
   void validate();
   [[nodiscard]] nlohmann::json validation_metrics();
-  [[nodiscard]] std::int64_t micro_batch_size() const;
 
   TrainerInputs in_;
   DataOrder order_;
   std::int64_t total_steps_ = 0;
+  std::int64_t micro_batch_ = 1;  // examples per member and pass
   std::int64_t step_ = 0;
   FrozenPrefix prefix_;
   std::unique_ptr<Predictor> validation_;

@@ -53,7 +53,7 @@ Trainer::Gradients Trainer::compute_gradients(std::int64_t step) {
   const std::vector<std::vector<std::size_t>> own = own_share(whole);
   std::size_t longest = 0;
   for (const auto& examples : own) longest = std::max(longest, examples.size());
-  const auto micro = static_cast<std::size_t>(micro_batch_size());
+  const auto micro = static_cast<std::size_t>(micro_batch_);
   const auto members = in_.bank->member_count();
   at::Tensor losses = at::zeros({2, members}, in_.bank->parameters().options().dtype(at::kDouble));
   in_.bank->gradients().zero_();
@@ -73,6 +73,7 @@ Trainer::Gradients Trainer::compute_gradients(std::int64_t step) {
   in_.group->all_reduce_sum(in_.bank->gradients());
   CHORALE_ASSERT(in_.group->reduced_bytes() - reduced == in_.bank->gradients().nbytes(),
                  "a step sums the group's adapter gradients over its ranks and nothing else");
+  // On a GPU this waits for the step, as the norms of update() do: who goes on, clipped by how much, is decided here.
   const at::Tensor host = losses.cpu().contiguous();
   const auto* values = host.const_data_ptr<double>();
   result.loss.assign(values, values + members);

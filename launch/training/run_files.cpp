@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "core/base/atomic_file.hpp"
+#include "core/base/file_calls.hpp"
 #include "launch/recipe/differences.hpp"
 #include "launch/training/log_file.hpp"
 
@@ -53,10 +54,14 @@ RunFiles::RunFiles(const Recipe& recipe, bool resume)
 
 double RunFiles::begin(const Recipe& recipe, std::int64_t step) const {
   directory_.remove_unfinished();
+  // First of all: metrics of what the run was, beside the recipe of what it becomes, would make it a finished one.
+  const std::string metrics = file("metrics.json");
+  if (fs::exists(metrics)) {
+    if (const int failure = file_calls::unlink(metrics); failure != 0) throw_storage_error("remove", metrics, failure);
+    sync_directory(directory_.path());
+  }
   const double seconds = LogFile::cut_after(file("log.jsonl"), step);
   write_file_atomically(file("recipe.yaml"), resolved_yaml(recipe));
-  // Numbers of what the run was before would be taken for those of what it becomes.
-  fs::remove(file("metrics.json"));
   return seconds;
 }
 

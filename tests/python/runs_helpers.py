@@ -46,16 +46,24 @@ def recipe_in(directory, name, changes=None):
     return directory / name
 
 
+def environment(**more):
+    """One thread, no GPU, and ranks allowed to root, as in containers."""
+    return {
+        **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none", **more,
+    }
+
+
+def launcher(ranks, seconds):
+    """mpirun on this machine, with an end of its own: it takes all ranks with it."""
+    return ["mpirun", "--oversubscribe", "--bind-to", "none", "--timeout", str(seconds), "-n", str(ranks)]
+
+
 def train(directory, name, *arguments, ranks=1, fault=None, timeout=120):
     """`chorale train NAME.yaml ARGUMENTS` on `ranks` ranks; `fault`: environment of the fault points."""
-    environment = {
-        **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none", **(fault or {}),
-    }
-    launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "--timeout", str(timeout - 20), "-n", str(ranks)]
     return subprocess.run(
-        [*(launcher if ranks > 1 else []), BIN, "train", f"{name}.yaml", *map(str, arguments)], text=True,
-        capture_output=True, cwd=directory, timeout=timeout, env=environment,
+        [*(launcher(ranks, timeout - 20) if ranks > 1 else []), BIN, "train", f"{name}.yaml", *map(str, arguments)],
+        text=True, capture_output=True, cwd=directory, timeout=timeout, env=environment(**(fault or {})),
     )
 
 

@@ -163,10 +163,9 @@ def test_a_killed_rank_ends_the_job_and_loses_nothing(world):
     recipe_in(world, "victim", {"training": {"epochs": 40}})
     recipe_in(world, "healthy", {"training": {"epochs": 40}})
     expected = finished(world, "healthy", ranks=2)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     job = subprocess.Popen(
-        ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BIN, "train", "victim.yaml", "--quiet"], cwd=world,
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [*launcher(2, 100), BIN, "train", "victim.yaml", "--quiet"], cwd=world, env=environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     for _ in range(400):
         if (world / "victim/checkpoints/LATEST").exists():
@@ -246,10 +245,10 @@ def test_bad_data_for_one_rank_alone_is_everybodys_error(world):
     recipe_in(world, "torn", {"output": {"directory": str(world / "torn")}})
     shutil.copyfile(world / "torn.yaml", world / "elsewhere/torn.yaml")
     done = subprocess.run(
-        ["mpirun", "--oversubscribe", "--bind-to", "none", "--timeout", "40", "-n", "2", "sh", "-c",
+        [*launcher(2, 40), "sh", "-c",
          f'[ "$OMPI_COMM_WORLD_RANK" = 1 ] && cd elsewhere; exec {BIN} train torn.yaml --quiet'], cwd=world, text=True,
         capture_output=True, timeout=60,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"},
+        env=environment(),
     )
     assert done.returncode == 3 and done.stderr.count("chorale: error:") == 1 and "test.jsonl:1" in done.stderr
     assert "rank 1" in done.stderr
@@ -261,9 +260,9 @@ def test_disk_full_for_one_group_is_everybodys_error_and_keeps_the_earlier_check
         f'[ "$OMPI_COMM_WORLD_RANK" = 2 ] && export CHORALE_FAULT_AT=9 CHORALE_FAULT_ERRNO=ENOSPC; exec {BIN} train full.yaml --quiet'
     )
     done = subprocess.run(
-        ["mpirun", "--oversubscribe", "--bind-to", "none", "--timeout", "40", "-n", "3", "sh", "-c", wrapper], cwd=world, text=True,
+        [*launcher(3, 40), "sh", "-c", wrapper], cwd=world, text=True,
         capture_output=True, timeout=60,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"},
+        env=environment(),
     )
     assert done.returncode == 5 and done.stderr.count("chorale: error:") == 1 and "rank 2" in done.stderr
     assert (latest(world / "full") / "manifest.json").exists()

@@ -65,7 +65,7 @@ def test_killed_at_random_moments(world):
     for lives in range(1, 40):
         process = subprocess.Popen(
             [BIN, "train", "moments.yaml", "--resume", "--quiet"], cwd=world, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.DEVNULL, env=environment(),
         )
         try:
             process.wait(timeout=draw.uniform(0.2, 1.0) + 0.05 * lives)
@@ -170,6 +170,33 @@ def test_more_epochs_go_on_where_training_ended(world):
     assert_same_run(run, world / "four")
 
 
+def test_killed_while_a_finished_run_becomes_a_longer_one(world, tmp_path):
+    # At no point do old metrics stand beside the new recipe, or the next start would take the run for a finished one.
+    constant = {"training": {"schedule": {"kind": "constant", "warmup_fraction": 0.0}}}
+    recipe_in(world, "short", constant)
+    finished(world, "short")
+    recipe_in(world, "whole", merge(constant, {"training": {"epochs": 3}}))
+    finished(world, "whole")
+    recipe_in(world, "grown", constant)
+    longer = ["--resume", "training.epochs=3", "output.directory=grown"]
+
+    def start(fault):
+        shutil.rmtree(world / "grown", ignore_errors=True)
+        shutil.copytree(world / "short", world / "grown")
+        return train(world, "grown", *longer, fault=fault)
+
+    assert start({"CHORALE_FAULT_LOG": str(tmp_path / "log")}).returncode == 0
+    points = [line.split(" ", 2) for line in (tmp_path / "log").read_text().splitlines()]
+    removed = next(int(number) for number, operation, path in points if operation == "unlink" and path.endswith("metrics.json"))
+    rewritten = next(int(number) for number, operation, path in points if operation == "rename" and "recipe.yaml" in path)
+    assert removed < rewritten
+    for number in range(removed, rewritten + 3):
+        assert start({"CHORALE_FAULT_AT": str(number)}).returncode == -signal.SIGKILL
+        again = train(world, "grown", *longer)
+        assert again.returncode == 0 and "nothing is left to do" not in again.stderr, (points[number - 1], again.stderr)
+        assert_same_run(world / "grown", world / "whole")
+
+
 def test_what_may_change_and_what_may_not(world):
     run = fresh(world, "changed")
     finished(world, "changed")
@@ -216,7 +243,7 @@ def test_a_directory_in_use_is_refused_and_named(world):
     run = fresh(world, "used", changes={"training": {"epochs": 2000}})
     first = subprocess.Popen(
         [BIN, "train", "used.yaml", "--quiet"], cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=environment(),
     )
     try:
         for _ in range(200):

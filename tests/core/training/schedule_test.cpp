@@ -68,15 +68,3 @@ TEST_CASE("an epoch shows every example once, in an order of the member's own") 
   const DataOrder shared(30, 8, 5, false);
   CHECK(shared.batch(0, 2) == shared.batch(7, 2));
 }
-
-TEST_CASE("the ranks of a group share a batch without gap or overlap") {
-  const DataOrder order(30, 7, 5, true);
-  for (std::int64_t ranks = 1; ranks <= 7; ++ranks) {
-    std::vector<std::size_t> together;
-    for (std::int64_t rank = 0; rank < ranks; ++rank) {
-      const auto part = order.batch(1, 2, rank, ranks);
-      together.insert(together.end(), part.begin(), part.end());
-    }
-    CHECK(together == order.batch(1, 2));
-  }
-}
