@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include "launch/runs/run_reader.hpp"
+
 namespace chorale {
 
 nlohmann::json member_states(Trainer& trainer, const RunWorld& run) {
@@ -28,7 +30,7 @@ nlohmann::json metrics_json(const Recipe& recipe, const std::string& base_finger
   std::int64_t tokens = 0;
   for (const nlohmann::json& member : members) tokens += member["tokens"].get<std::int64_t>();
   return {{"format", "chorale-metrics"},
-          {"format_version", 1},
+          {"format_version", kMetricsVersion},
           {"created_by", "chorale " CHORALE_VERSION},
           {"name", recipe.name},
           {"seed", recipe.seed},
