@@ -21,8 +21,10 @@
 #include "launch/commands/calibrate.hpp"
 #include "launch/commands/common.hpp"
 #include "launch/commands/doctor.hpp"
+#include "launch/commands/evaluate.hpp"
 #include "launch/commands/inspect.hpp"
 #include "launch/commands/plan.hpp"
+#include "launch/commands/predict.hpp"
 #include "launch/commands/score.hpp"
 #include "launch/commands/train.hpp"
 #include "launch/commands/validate.hpp"
@@ -32,7 +34,7 @@ namespace chorale {
 namespace {
 
 // The commands whose work all ranks share. Of any other only rank 0 does something.
-constexpr std::array<std::string_view, 2> kSharedCommands = {"train", "doctor"};
+constexpr std::array<std::string_view, 4> kSharedCommands = {"train", "evaluate", "predict", "doctor"};
 
 bool is_shared(int argc, char** argv) {
   return argc >= 2 && std::find(kSharedCommands.begin(), kSharedCommands.end(), argv[1]) != kSharedCommands.end();
@@ -40,6 +42,8 @@ bool is_shared(int argc, char** argv) {
 
 void add_commands(CLI::App& app, World& world) {
   add_train_command(app, world);
+  add_evaluate_command(app, world);
+  add_predict_command(app, world);
   add_calibrate_command(app);
   add_score_command(app);
   add_validate_command(app);

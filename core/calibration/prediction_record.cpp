@@ -48,6 +48,9 @@ const Kind& find_kind(const Record& record, const Complaint& complaint) {
   const Kind* found = nullptr;
   for (const Kind& kind : kKinds) {
     if (record.fields.contains(kind.field)) {
+      // `chorale predict` gives the members' mean beside the members.
+      const bool is_their_mean = found == &kKinds[0] && kind.field == "probabilities";
+      if (is_their_mean) continue;
       if (found != nullptr) {
         complaint.raise(fmt::format("both '{}' and '{}' are given. Keep one of them.", found->field, kind.field));
       }

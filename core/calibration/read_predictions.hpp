@@ -13,6 +13,7 @@ namespace chorale {
 /// JSON lines: one object per example with `label` (index from 0), optional `id`, and one of
 ///   members / member_log_probabilities / member_logits   M lists of K numbers
 ///   probabilities / log_probabilities / logits           K numbers: one model
+/// `probabilities` beside `members`, as `chorale predict` writes them, are their mean and not read.
 /// CSV and TSV: columns `label`, `p0` ... `pK-1`, optional `id`; other columns are ignored.
 /// Label -1 means unlabelled; a file in which no record has a label is unlabelled. Logits go through log-softmax in
 /// float64; probabilities must sum to 1 within 1e-3 (README.md says what is renormalised).

@@ -4,6 +4,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -68,13 +69,36 @@ void check_fits(const CheckpointHeader& header, const std::string& path, const s
   }
 }
 
-const StoredMember& stored(const CheckpointContent& content, const std::string& path, std::uint32_t member) {
-  const auto found = std::find_if(content.members.begin(), content.members.end(),
-                                  [&](const StoredMember& candidate) { return candidate.member == member; });
-  if (found == content.members.end()) {
-    throw InputError(fmt::format("{}: does not hold member {}. Give the file of its group.", path, member));
+// A bank's members as the groups' files hold them, in the bank's order, and the step they were stored at.
+struct StoredMembers {
+  std::int64_t step = -1;
+  std::vector<StoredMember> members;
+};
+
+StoredMembers read_members(std::span<const std::string> files, const std::string& base_fingerprint,
+                           const AdapterBank& bank) {
+  StoredMembers stored;
+  for (const std::string& path : files) {
+    CheckpointContent content = read_checkpoint_file(path, bank.members());
+    check_fits(content.header, path, base_fingerprint, bank);
+    if (stored.step >= 0 && content.header.step != stored.step) {
+      throw InputError(
+          fmt::format("{}: was written after step {}, its neighbours after step {}. Use another checkpoint.", path,
+                      content.header.step, stored.step));
+    }
+    stored.step = content.header.step;
+    for (StoredMember& member : content.members) stored.members.push_back(std::move(member));
   }
-  return *found;
+  std::vector<StoredMember>& members = stored.members;
+  std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return a.member < b.member; });
+  const bool complete = std::equal(members.begin(), members.end(), bank.members().begin(), bank.members().end(),
+                                   [](const StoredMember& m, std::uint32_t wanted) { return m.member == wanted; });
+  if (files.empty() || !complete) {
+    throw InputError(
+        fmt::format("{}: this checkpoint does not hold each of the members {} exactly once. Use another checkpoint.",
+                    files.empty() ? std::string("no file") : files.front(), fmt::join(bank.members(), ", ")));
+  }
+  return stored;
 }
 
 }  // namespace
@@ -139,40 +163,19 @@ void GroupCheckpoint::write(const std::string& path) const {
   write_checkpoint_file(path, header_, members_);
 }
 
-void load_adapters(const CheckpointContent& content, const std::string& path, const std::string& base_fingerprint,
-                   AdapterBank& bank) {
-  check_fits(content.header, path, base_fingerprint, bank);
-  std::vector<const StoredMember*> rows;
-  for (const std::uint32_t member : bank.members()) rows.push_back(&stored(content, path, member));
+void load_adapters(std::span<const std::string> files, const std::string& base_fingerprint, AdapterBank& bank) {
+  const StoredMembers stored = read_members(files, base_fingerprint, bank);
   for (std::int64_t m = 0; m < bank.member_count(); ++m) {
-    bank.parameters()[m].copy_(row_from(rows[static_cast<std::size_t>(m)]->parameters));
+    const StoredMember& member = stored.members[static_cast<std::size_t>(m)];
+    const bool has_older_best = !member.progress.training && !member.best.empty();
+    bank.parameters()[m].copy_(row_from(has_older_best ? member.best : member.parameters));
   }
 }
 
 void restore_training(std::span<const std::string> files, const std::string& base_fingerprint, AdapterBank& bank,
                       Trainer& trainer) {
-  std::vector<StoredMember> members;
-  std::int64_t step = -1;
-  for (const std::string& path : files) {
-    CheckpointContent content = read_checkpoint_file(path, bank.members());
-    check_fits(content.header, path, base_fingerprint, bank);
-    if (step >= 0 && content.header.step != step) {
-      throw InputError(
-          fmt::format("{}: was written after step {}, its neighbours after step {}. Use another checkpoint.", path,
-                      content.header.step, step));
-    }
-    step = content.header.step;
-    for (StoredMember& member : content.members) members.push_back(std::move(member));
-  }
-  std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return a.member < b.member; });
-  const bool complete = std::equal(members.begin(), members.end(), bank.members().begin(), bank.members().end(),
-                                   [](const StoredMember& m, std::uint32_t wanted) { return m.member == wanted; });
-  if (files.empty() || !complete) {
-    throw InputError(
-        fmt::format("{}: this checkpoint does not hold each member of the recipe exactly once. Use another "
-                    "checkpoint.",
-                    files.empty() ? std::string("no file") : files.front()));
-  }
+  const StoredMembers stored = read_members(files, base_fingerprint, bank);
+  const std::vector<StoredMember>& members = stored.members;
   std::vector<MemberState> states;
   std::vector<IntervalSums> sums;
   std::vector<std::int64_t> tokens;
@@ -194,7 +197,7 @@ void restore_training(std::span<const std::string> files, const std::string& bas
   }
   trainer.stopping().restore(std::move(states), std::move(best));
   trainer.interval().restore(std::move(sums), std::move(tokens));
-  trainer.set_steps_done(step);
+  trainer.set_steps_done(stored.step);
 }
 
 }  // namespace chorale

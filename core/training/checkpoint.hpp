@@ -40,11 +40,11 @@ class GroupCheckpoint {
   std::vector<MemberToStore> members_;
 };
 
-/// Puts the stored adapters of the bank's members into its parameters. `path` stands in messages. InputError when the
-/// file was made over another base, with other modules, rank or scale, or lacks one of the members; the bank is then
-/// as it was.
-void load_adapters(const CheckpointContent& content, const std::string& path, const std::string& base_fingerprint,
-                   AdapterBank& bank);
+/// Puts the stored adapters of the bank's members into its parameters, from the checkpoint of `files` (its groups'
+/// files, by group), whatever groups the members were in then. Of a member that has stopped early these are its best.
+/// InputError when a file is damaged, was made over another base, with other modules, rank or scale, or when no file
+/// holds a member; the bank is then as it was.
+void load_adapters(std::span<const std::string> files, const std::string& base_fingerprint, AdapterBank& bank);
 
 /// Puts a training back to where the checkpoint of `files` (its groups' files, by group) was written, whatever groups
 /// the members were in then: adapters, moments, stopping, sums of the log, steps done. Every rank of a group reads for

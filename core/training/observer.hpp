@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/ensemble/predictions.hpp"
 #include "core/training/stopping.hpp"
 
 namespace chorale {
@@ -49,6 +50,9 @@ struct ValidationReport {
   std::vector<std::uint32_t> members;
   std::vector<ValidationMetrics> metrics;
   std::vector<bool> training;  // until this validation; the others are looked at along with them
+  // What the metrics were computed from, as long as the call lasts: choices for multiple choice, tokens for completion.
+  const Predictions* choices = nullptr;
+  const TokenPredictions* tokens = nullptr;
 };
 
 /// All calls come from the training thread, on every rank of a group, with the same numbers but for losses and

@@ -99,7 +99,7 @@ class Trainer {
   void log_interval(bool of_all);
   void validate_if_due();
   void validate();
-  [[nodiscard]] nlohmann::json validation_metrics();
+  [[nodiscard]] nlohmann::json validation_metrics(ValidationReport& report);
 
   TrainerInputs in_;
   DataOrder order_;
@@ -108,8 +108,9 @@ class Trainer {
   std::int64_t step_ = 0;
   FrozenPrefix prefix_;
   std::unique_ptr<Predictor> validation_;
-  Predictions validated_;             // by the last validation
-  std::int64_t validated_step_ = -1;  // after which it was made
+  Predictions validated_;              // by the last validation
+  TokenPredictions validated_tokens_;  // likewise, completion
+  std::int64_t validated_step_ = -1;   // after which it was made
   std::unique_ptr<Objective> objective_;
   AdamW optimiser_;
   Stopping stopping_;

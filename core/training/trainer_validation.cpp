@@ -15,7 +15,7 @@ void Trainer::validate_if_due() {
   if (validation_ && stopping_.any_training() && (step_ % every == 0 || step_ == total_steps_)) validate();
 }
 
-nlohmann::json Trainer::validation_metrics() {
+nlohmann::json Trainer::validation_metrics(ValidationReport& report) {
   // Every rank has all predictions and computes the same numbers, so all decide the same.
   std::vector<PredictionShare> shares;
   for (const auto& bytes : in_.group->all_gather(pack(validation_->share(*in_.bank, nullptr)))) {
@@ -25,13 +25,16 @@ nlohmann::json Trainer::validation_metrics() {
   std::vector<float> values = assemble(shares, in_.bank->members(), shape.cells, shape.width);
   const std::size_t members = in_.bank->members().size();
   if (in_.validation->kind() == TaskKind::completion) {
-    return evaluate_tokens(token_predictions(*in_.validation, members, std::move(values)));
+    validated_tokens_ = token_predictions(*in_.validation, members, std::move(values));
+    report.tokens = &validated_tokens_;
+    return evaluate_tokens(validated_tokens_);
   }
   EvaluationConfig config = in_.evaluation;
   config.bootstrap = 0;
   config.temperature = false;
   validated_ = choice_predictions(*in_.validation, members, std::move(values));
   validated_step_ = step_;
+  report.choices = &validated_;
   return evaluate_predictions(validated_, nullptr, config, in_.seed);
 }
 
@@ -39,7 +42,7 @@ void Trainer::validate() {
   ValidationReport report;
   report.step = step_;
   report.members = in_.bank->members();
-  const nlohmann::json metrics = validation_metrics();
+  const nlohmann::json metrics = validation_metrics(report);
   const auto number = [](const nlohmann::json& object, const char* key) {
     return object.contains(key) && object[key].is_number() ? object[key].get<double>()
                                                            : std::numeric_limits<double>::quiet_NaN();

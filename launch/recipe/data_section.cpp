@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/base/printable.hpp"
+#include "launch/recipe/data_names.hpp"
 #include "launch/recipe/sections.hpp"
 
 namespace chorale::recipe {
@@ -14,7 +15,6 @@ constexpr Names<TooLong, 3> kTooLong = {
     {{"error", TooLong::error}, {"skip", TooLong::skip}, {"truncate_left", TooLong::truncate_left}}};
 constexpr std::int64_t kMostRecords = 1'000'000'000'000;
 constexpr std::int64_t kMostTokens = 1 << 20;
-constexpr std::size_t kLongestName = 64;
 
 const Key kPath = {"path", "text", "required", "a .jsonl, .csv or .tsv file"};
 const Key kLimit = {"limit", "integer >= 1, null", "null", "use the first N records only; null: all"};
@@ -78,15 +78,8 @@ void read_validation(Reader& data, DataConfig& config) {
   config.validation = read_file(data, "validation", kValidation);
 }
 
-// The name becomes an HDF5 group and a JSON key, and stands in file names and tables.
 std::string name_problem(const std::string& name, const std::set<std::string>& taken) {
-  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
-    return (c < 0x80 && std::isalnum(c) != 0) || c == '_' || c == '-' || c == '.';
-  });
-  if (!plain || name.front() == '.') {
-    return fmt::format("'{}' is no name for a data set; use letters, digits, '_' and '-'", printable(name, 60));
-  }
-  if (name.size() > kLongestName) return fmt::format("is longer than {} characters; shorten it", kLongestName);
+  if (std::string problem = data_set_name_problem(name); !problem.empty()) return problem;
   for (const std::string_view reserved : {"train", "validation", "test"}) {
     if (name == reserved) return fmt::format("'{}' is the name of another data set; choose one of its own", name);
   }

@@ -29,54 +29,77 @@ void check_tokens(const ExampleSet& set, const Tokenizer& tokenizer, std::int64_
   }
 }
 
-struct Encoding {
-  const Recipe& recipe;
-  const Tokenizer& tokenizer;
-  std::int64_t vocabulary;
-};
-
-ExampleSet encode(const RecordFile& file, const Encoding& encoding, const std::string& name, bool labelled) {
-  const Recipe& recipe = encoding.recipe;
+ExampleSet encode(const RecordFile& file, const Recipe& recipe, const BaseTokens& base, const std::string& name,
+                  bool labelled) {
   EncodeOptions options;
   options.name = name;
   options.labelled = labelled;
   options.max_tokens = static_cast<std::size_t>(recipe.data.max_tokens);
   options.too_long = recipe.data.too_long;
-  ExampleSet set = encode_examples(file, recipe.task, encoding.tokenizer, options);
-  check_tokens(set, encoding.tokenizer, encoding.vocabulary);
+  ExampleSet set = encode_examples(file, recipe.task, base.tokenizer, options);
+  check_tokens(set, base.tokenizer, base.vocabulary);
   spdlog::info("{}: {} examples of {}{}{}", name, set.examples.size(), file.path,
                set.skipped_too_long > 0 ? fmt::format(", {} too long and skipped", set.skipped_too_long) : "",
                set.truncated > 0 ? fmt::format(", {} cut at the left", set.truncated) : "");
   return set;
 }
 
-ExampleSet encode_file(const DataFileConfig& file, const Encoding& encoding) {
-  return encode(read_records(file.path, file.limit), encoding, file.name, file.labelled);
+void warn_of_dropped_bytes(const Tokenizer& tokenizer) {
+  if (tokenizer.dropped_bytes() > 0) {
+    spdlog::warn("{} bytes of the data have no token in this vocabulary and were dropped", tokenizer.dropped_bytes());
+  }
+}
+
+// The records of data.train, and those of them that are for validation.
+Split training_records(const Recipe& recipe) {
+  if (!recipe.data.train) {
+    throw UsageError("data.train: there is nothing to train on. Give data.train.path in the recipe.");
+  }
+  RecordFile all = read_records(recipe.data.train->path, recipe.data.train->limit);
+  if (recipe.data.validation || recipe.data.validation_fraction <= 0.0) return {std::move(all), {}};
+  return split_by_hash(all, recipe.data.validation_fraction);
+}
+
+// `split_off`: the share of the training records, when that is the validation set.
+std::optional<ExampleSet> validation_set(const Recipe& recipe, const RecordFile* split_off, const BaseTokens& base) {
+  if (recipe.data.validation) return load_example_set(recipe, *recipe.data.validation, base);
+  if (split_off == nullptr || split_off->records.empty()) return std::nullopt;
+  return encode(*split_off, recipe, base, "validation", true);
+}
+
+void load_test_and_shifted(const Recipe& recipe, const BaseTokens& base, EvaluationSets& sets) {
+  if (recipe.data.test) sets.test = load_example_set(recipe, *recipe.data.test, base);
+  for (const DataFileConfig& file : recipe.data.shifted) sets.shifted.push_back(load_example_set(recipe, file, base));
 }
 
 }  // namespace
 
-DataSets load_data_sets(const Recipe& recipe, const Tokenizer& tokenizer, std::int64_t vocabulary) {
-  if (!recipe.data.train) {
-    throw UsageError("data.train: there is nothing to train on. Give data.train.path in the recipe.");
-  }
-  const Encoding encoding{recipe, tokenizer, vocabulary};
+DataSets load_data_sets(const Recipe& recipe, const BaseTokens& base) {
+  const Split records = training_records(recipe);
   DataSets sets;
-  RecordFile train = read_records(recipe.data.train->path, recipe.data.train->limit);
-  if (recipe.data.validation) {
-    sets.validation = encode_file(*recipe.data.validation, encoding);
-  } else if (recipe.data.validation_fraction > 0.0) {
-    Split split = split_by_hash(train, recipe.data.validation_fraction);
-    sets.validation = encode(split.taken, encoding, "validation", true);
-    train = std::move(split.rest);
-  }
-  sets.train = encode(train, encoding, "train", true);
-  if (recipe.data.test) sets.test = encode_file(*recipe.data.test, encoding);
-  for (const DataFileConfig& file : recipe.data.shifted) sets.shifted.push_back(encode_file(file, encoding));
-  if (tokenizer.dropped_bytes() > 0) {
-    spdlog::warn("{} bytes of the data have no token in this vocabulary and were dropped", tokenizer.dropped_bytes());
-  }
+  sets.evaluated.validation = validation_set(recipe, &records.taken, base);
+  sets.train = encode(records.rest, recipe, base, "train", true);
+  load_test_and_shifted(recipe, base, sets.evaluated);
+  warn_of_dropped_bytes(base.tokenizer);
   return sets;
+}
+
+std::optional<ExampleSet> load_validation_set(const Recipe& recipe, const BaseTokens& base) {
+  if (recipe.data.validation || recipe.data.validation_fraction <= 0.0) return validation_set(recipe, nullptr, base);
+  const Split records = training_records(recipe);
+  return validation_set(recipe, &records.taken, base);
+}
+
+EvaluationSets load_evaluation_sets(const Recipe& recipe, const BaseTokens& base) {
+  EvaluationSets sets;
+  sets.validation = load_validation_set(recipe, base);
+  load_test_and_shifted(recipe, base, sets);
+  warn_of_dropped_bytes(base.tokenizer);
+  return sets;
+}
+
+ExampleSet load_example_set(const Recipe& recipe, const DataFileConfig& file, const BaseTokens& base) {
+  return encode(read_records(file.path, file.limit), recipe, base, file.name, file.labelled);
 }
 
 }  // namespace chorale

@@ -10,14 +10,6 @@
 namespace chorale {
 namespace {
 
-std::vector<const ExampleSet*> sets_to_evaluate(const DataSets& sets) {
-  std::vector<const ExampleSet*> all;
-  if (sets.validation) all.push_back(&*sets.validation);
-  if (sets.test) all.push_back(&*sets.test);
-  for (const ExampleSet& set : sets.shifted) all.push_back(&set);
-  return all;
-}
-
 const Predictions* find(const std::vector<Predictions>& predictions, const std::string& name) {
   const auto found =
       std::find_if(predictions.begin(), predictions.end(), [&](const Predictions& p) { return p.name == name; });
@@ -46,42 +38,37 @@ PredictionShare share_of_known(const Predictions& known, const RunWorld& run) {
   return share;
 }
 
-void add_metrics(const Recipe& recipe, EvaluationResult& result) {
-  const Predictions* validation = find(result.predictions, "validation");
-  const Predictions* test = find(result.predictions, "test");
-  for (const Predictions& predictions : result.predictions) {
-    nlohmann::json metrics = evaluate_predictions(predictions, validation, recipe.evaluation, recipe.seed);
-    const bool is_shifted = &predictions != validation && &predictions != test;
-    if (is_shifted && test != nullptr) metrics["detection"] = evaluate_detection(*test, predictions);
-    result.datasets[predictions.name] = std::move(metrics);
-  }
-}
-
 }  // namespace
 
-EvaluationResult evaluate_sets(const Recipe& recipe, const DataSets& sets, const Decoder& decoder,
-                               const AdapterBank& bank, const Predictions* known_validation, const RunWorld& run,
-                               Progress& progress) {
-  const std::vector<const ExampleSet*> all = sets_to_evaluate(sets);
+std::vector<const ExampleSet*> all_of(const EvaluationSets& sets) {
+  std::vector<const ExampleSet*> all;
+  if (sets.validation) all.push_back(&*sets.validation);
+  if (sets.test) all.push_back(&*sets.test);
+  for (const ExampleSet& set : sets.shifted) all.push_back(&set);
+  return all;
+}
+
+SetPredictions predict_sets(const std::vector<const ExampleSet*>& sets, const Recipe& recipe, const Decoder& decoder,
+                            const AdapterBank& bank, const KnownPredictions& known, const RunWorld& run,
+                            Progress& progress) {
+  const auto is_known = [&](const ExampleSet* set) { return known.predictions != nullptr && set == known.set; };
   const auto own_examples = [&](const ExampleSet* set) {
-    const bool known = known_validation != nullptr && sets.validation && set == &*sets.validation;
-    return known ? IndexRange() : share_of(set->examples.size(), run.group().rank(), run.group().size());
+    return is_known(set) ? IndexRange() : share_of(set->examples.size(), run.group().rank(), run.group().size());
   };
   std::size_t total = 0;
-  for (const ExampleSet* set : all) total += own_examples(set).size();
-  EvaluationResult result;
-  result.datasets = nlohmann::json::object();
-  const auto members = static_cast<std::size_t>(recipe.ensemble.members);
+  for (const ExampleSet* set : sets) total += own_examples(set).size();
+  SetPredictions result;
+  const auto members = static_cast<std::size_t>(run.placement().members);
   // Ranks have shares of nearly the same size: each shows its own as if it were the whole.
   progress.start("evaluation", static_cast<std::int64_t>(total), "example");
   std::size_t before = 0;
-  for (const ExampleSet* set : all) {
+  for (const ExampleSet* set : sets) {
     const ExampleBatcher batcher(*set, recipe.task.kind, recipe.task.scoring, decoder.device(),
                                  decoder.residual_dtype());
     const IndexRange range = own_examples(set);
     PredictionShare own;
-    if (known_validation != nullptr && sets.validation && set == &*sets.validation) {
-      own = share_of_known(*known_validation, run);
+    if (is_known(set)) {
+      own = share_of_known(*known.predictions, run);
     } else {
       Predictor predictor(decoder, batcher, bank.layout().lowest_layer(), recipe.evaluation.batch_size, 0, range);
       own = predictor.share(bank, [&](std::size_t done) { progress.update(static_cast<std::int64_t>(before + done)); });
@@ -90,14 +77,27 @@ EvaluationResult evaluate_sets(const Recipe& recipe, const DataSets& sets, const
     std::vector<float> values = gathered(batcher, own, members, run);
     if (!run.is_root()) continue;
     if (recipe.task.kind == TaskKind::completion) {
-      result.datasets[set->name] = evaluate_tokens(token_predictions(batcher, members, std::move(values)));
+      result.tokens.push_back(token_predictions(batcher, members, std::move(values)));
     } else {
-      result.predictions.push_back(choice_predictions(batcher, members, std::move(values)));
+      result.choices.push_back(choice_predictions(batcher, members, std::move(values)));
     }
   }
   progress.finish();
-  add_metrics(recipe, result);
   return result;
+}
+
+nlohmann::json metrics_of(const SetPredictions& predictions, const Recipe& recipe) {
+  nlohmann::json datasets = nlohmann::json::object();
+  for (const TokenPredictions& set : predictions.tokens) datasets[set.name] = evaluate_tokens(set);
+  const Predictions* validation = find(predictions.choices, "validation");
+  const Predictions* test = find(predictions.choices, "test");
+  for (const Predictions& set : predictions.choices) {
+    nlohmann::json metrics = evaluate_predictions(set, validation, recipe.evaluation, recipe.seed);
+    const bool is_shifted = &set != validation && &set != test;
+    if (is_shifted && test != nullptr) metrics["detection"] = evaluate_detection(*test, set);
+    datasets[set.name] = std::move(metrics);
+  }
+  return datasets;
 }
 
 }  // namespace chorale

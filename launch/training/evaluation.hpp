@@ -1,4 +1,4 @@
-// After training: predictions and metrics of every configured set.
+// Predictions and metrics of whole data sets, the examples shared by the ranks.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -14,18 +14,30 @@
 
 namespace chorale {
 
-struct EvaluationResult {
-  nlohmann::json datasets;               // the object `datasets` of metrics.json
-  std::vector<Predictions> predictions;  // validation, test, then the shifted sets; none for completion
+/// What all members said about some sets, in their order: choices for multiple choice, tokens for completion.
+struct SetPredictions {
+  std::vector<Predictions> choices;
+  std::vector<TokenPredictions> tokens;
 };
 
-/// Runs every member over the validation, test and shifted sets, the examples of a set shared by the ranks of each
-/// group, gathers all predictions on rank 0 and computes all metrics there; elsewhere the result is empty. Temperatures
-/// are fitted on the validation set alone. `known_validation` (may be null, alike on all ranks): the validation set's
-/// predictions by these very adapters for the group's members, if the training loop has just made them. Collective over
-/// all ranks.
-[[nodiscard]] EvaluationResult evaluate_sets(const Recipe& recipe, const DataSets& sets, const Decoder& decoder,
-                                             const AdapterBank& bank, const Predictions* known_validation,
-                                             const RunWorld& run, Progress& progress);
+/// A set whose predictions by these very adapters, for the group's members, are there already; both may be null. The
+/// same on all ranks.
+struct KnownPredictions {
+  const ExampleSet* set = nullptr;
+  const Predictions* predictions = nullptr;
+};
+
+/// Runs every member over the sets, the examples of each shared by the ranks of every group, and gathers all
+/// predictions on rank 0; elsewhere the result is empty. Collective over all ranks.
+[[nodiscard]] SetPredictions predict_sets(const std::vector<const ExampleSet*>& sets, const Recipe& recipe,
+                                          const Decoder& decoder, const AdapterBank& bank,
+                                          const KnownPredictions& known, const RunWorld& run, Progress& progress);
+
+/// Validation, test and shifted sets as one list, in this order.
+[[nodiscard]] std::vector<const ExampleSet*> all_of(const EvaluationSets& sets);
+
+/// The object `datasets` of metrics.json for all of `predictions`. Temperatures are fitted on the set called
+/// `validation` alone; every other set but `test` is compared with `test` for detection, when that is there.
+[[nodiscard]] nlohmann::json metrics_of(const SetPredictions& predictions, const Recipe& recipe);
 
 }  // namespace chorale

@@ -1,5 +1,6 @@
 #include "launch/training/run_log.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -19,6 +20,14 @@ auto place_of(const nlohmann::json& line) {
   return std::make_tuple(line["step"].get<std::int64_t>(), kind, line.value("member", std::int64_t{0}));
 }
 
+// Beside the members' own validation: that of all of them together. Groups meet after every validation, so all these
+// lines are of one.
+void add_pooled(const nlohmann::json& metrics, nlohmann::json& lines) {
+  for (nlohmann::json& line : lines) {
+    if (!metrics.is_null() && line.contains("validation")) line["pooled_validation"] = metrics;
+  }
+}
+
 // The mean over all members of each validation among the lines.
 void show_validations(const nlohmann::json& lines) {
   for (std::size_t begin = 0; begin < lines.size();) {
@@ -33,8 +42,10 @@ void show_validations(const nlohmann::json& lines) {
       ++members;
     }
     if (members > 0) {
-      spdlog::info("validation after step {}: NLL {:.4f} (mean of {} members)", step.get<std::int64_t>(), nll / members,
-                   members);
+      const nlohmann::json pooled = lines[end - 1].value("/pooled_validation/nll"_json_pointer, nlohmann::json());
+      spdlog::info("validation after step {}: NLL {:.4f}, mean of {} members{}", step.get<std::int64_t>(),
+                   nll / members, members,
+                   pooled.is_number() ? fmt::format("; ensemble {:.4f}", pooled.get<double>()) : "");
     }
     begin = end;
   }
@@ -42,8 +53,12 @@ void show_validations(const nlohmann::json& lines) {
 
 }  // namespace
 
-RunLog::RunLog(const RunWorld& run, const std::string& path, double seconds_before, Progress& progress)
-    : run_(run), progress_(progress), seconds_before_(seconds_before) {
+RunLog::RunLog(const RunWorld& run, const Recipe& recipe, const std::string& path, double seconds_before,
+               Progress& progress)
+    : run_(run),
+      progress_(progress),
+      pooled_(run, recipe.evaluation, static_cast<std::size_t>(recipe.ensemble.members)),
+      seconds_before_(seconds_before) {
   if (run.is_root()) file_.emplace(path);
 }
 
@@ -96,7 +111,10 @@ void RunLog::validated(const ValidationReport& report) {
                 {{"nll", number(metrics.nll)}, {"accuracy", number(metrics.accuracy)}, {"ece", number(metrics.ece)}}}});
   }
   interval_started_ = Progress::steady_seconds();
-  if (run_.has_one_group()) write(std::exchange(waiting_, nlohmann::json::array()));
+  pooled_.take(report);
+  if (!run_.has_one_group()) return;
+  add_pooled(pooled_.metrics(), waiting_);
+  write(std::exchange(waiting_, nlohmann::json::array()));
 }
 
 void RunLog::noted(const std::string& message, bool warning) {
@@ -113,6 +131,7 @@ void RunLog::exchange() {
   if (run_.has_one_group()) return;  // nothing waits
   nlohmann::json lines = run_.gather(waiting_);
   waiting_ = nlohmann::json::array();
+  add_pooled(pooled_.metrics(), lines);
   std::stable_sort(lines.begin(), lines.end(),
                    [](const nlohmann::json& a, const nlohmann::json& b) { return place_of(a) < place_of(b); });
   write(lines);

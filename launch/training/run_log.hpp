@@ -9,6 +9,7 @@
 #include "core/training/observer.hpp"
 #include "launch/progress/progress.hpp"
 #include "launch/training/log_file.hpp"
+#include "launch/training/pooled_validation.hpp"
 #include "launch/training/run_world.hpp"
 
 namespace chorale {
@@ -20,7 +21,7 @@ namespace chorale {
 class RunLog : public TrainingObserver {
  public:
   /// On rank 0 opens the log at `path` for appending (StorageError). seconds_before: what the log has counted so far.
-  RunLog(const RunWorld& run, const std::string& path, double seconds_before, Progress& progress);
+  RunLog(const RunWorld& run, const Recipe& recipe, const std::string& path, double seconds_before, Progress& progress);
 
   void start(std::int64_t steps_done, std::int64_t total_steps);
   void finish();
@@ -40,6 +41,7 @@ class RunLog : public TrainingObserver {
 
   const RunWorld& run_;
   Progress& progress_;
+  PooledValidation pooled_;
   std::optional<LogFile> file_;  // on rank 0
   nlohmann::json waiting_ = nlohmann::json::array();
   std::int64_t tokens_ = 0;

@@ -51,7 +51,7 @@ Inputs load_inputs(const Recipe& recipe, const World& world) {
   Inputs inputs;
   inputs.base = open_base(recipe.base.path);
   const auto tokenizer = load_tokenizer(recipe.base.path);
-  inputs.sets = load_data_sets(recipe, *tokenizer, inputs.base->config().vocabulary);
+  inputs.sets = load_data_sets(recipe, {*tokenizer, inputs.base->config().vocabulary});
   inputs.layout.emplace(inputs.base->config(), recipe.adapter);
   inputs.decoder.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
   inputs.decoder.device = choose_device(recipe.base.device, world.node_rank());
@@ -99,7 +99,7 @@ void train_to_the_end(Trainer& trainer, RunControl& control, World& world) {
 RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress& progress) {
   Timings timings;
   const int threads = start_threads(0, world.node_size());
-  RunWorld run(world, recipe);
+  RunWorld run(world, recipe, RunPurpose::training);
   Inputs inputs;
   world.together([&] { inputs = load_inputs(recipe, world); });
   run.compute_on(inputs.decoder.device);
@@ -135,7 +135,7 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   world.on_root([&] { seconds_before = files->begin(recipe, from.step); });
   seconds_before = nlohmann::json::parse(world.broadcast(nlohmann::json(seconds_before).dump())).get<double>();
   std::optional<RunLog> log;
-  world.together([&] { log.emplace(run, recipe.output_directory + "/log.jsonl", seconds_before, progress); });
+  world.together([&] { log.emplace(run, recipe, recipe.output_directory + "/log.jsonl", seconds_before, progress); });
   RunCheckpoints checkpoints(run, checkpoint_directory,
                              {resolved_yaml(recipe), to_json(run.placement()).dump(), fingerprint}, recipe.checkpoint,
                              *log);
@@ -144,7 +144,8 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   };
   const ExampleBatcher train = batcher(inputs.sets.train);
   const std::optional<ExampleBatcher> validation =
-      inputs.sets.validation ? std::optional<ExampleBatcher>(batcher(*inputs.sets.validation)) : std::nullopt;
+      inputs.sets.evaluated.validation ? std::optional<ExampleBatcher>(batcher(*inputs.sets.evaluated.validation))
+                                       : std::nullopt;
   TrainerInputs parts = trainer_inputs(recipe, run);
   parts.decoder = &decoder;
   parts.bank = &bank;
@@ -168,16 +169,19 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   if (!is_saved) checkpoints.save(bank, trainer);
   timings.take("saving");
 
-  const EvaluationResult result =
-      evaluate_sets(recipe, inputs.sets, decoder, bank, trainer.current_validation(), run, progress);
+  const EvaluationSets& sets = inputs.sets.evaluated;
+  const KnownPredictions known{sets.validation ? &*sets.validation : nullptr, trainer.current_validation()};
+  const SetPredictions predictions = predict_sets(all_of(sets), recipe, decoder, bank, known, run, progress);
+  nlohmann::json datasets;
+  world.on_root([&] { datasets = metrics_of(predictions, recipe); });
   timings.take("evaluation");
   const nlohmann::json members = member_states(trainer, run);
   const nlohmann::json memory = peak_memory(run);
   RunResult outcome;
   world.on_root([&] {
-    if (!result.predictions.empty()) write_predictions(files->file("predictions.h5"), result.predictions);
+    if (!predictions.choices.empty()) write_predictions(files->file("predictions.h5"), predictions.choices);
     outcome.metrics =
-        metrics_json(recipe, fingerprint, bank.layout().parameters(), trainer.steps_done(), members, result.datasets);
+        metrics_json(recipe, fingerprint, bank.layout().parameters(), trainer.steps_done(), members, datasets);
     outcome.timings = {{"seconds", timings.json()},
                        {"peak_memory_bytes", memory},
                        {"ranks", world.size()},

@@ -13,17 +13,18 @@
 namespace chorale {
 namespace {
 
-Placement placement_of(const World& world, const Recipe& recipe) {
-  const std::int64_t groups = recipe.distributed.groups;
+Placement placement_of(const World& world, const Recipe& recipe, RunPurpose purpose) {
+  const std::int64_t groups = purpose == RunPurpose::training ? recipe.distributed.groups : 0;
   return place(recipe.ensemble.members, world.size(), groups > 0 ? std::optional<std::int64_t>(groups) : std::nullopt);
 }
 
 }  // namespace
 
-RunWorld::RunWorld(World& world, const Recipe& recipe) : world_(world), backend_(recipe.distributed.backend) {
+RunWorld::RunWorld(World& world, const Recipe& recipe, RunPurpose purpose)
+    : world_(world), backend_(recipe.distributed.backend) {
   world.together([&] {
-    placement_ = placement_of(world, recipe);
-    check_batch(placement_, recipe.training.batch_size);
+    placement_ = placement_of(world, recipe, purpose);
+    if (purpose == RunPurpose::training) check_batch(placement_, recipe.training.batch_size);
   });
   number_ = placement_.group_of(world.rank());
   const PlacementGroup& own = placement_.groups[static_cast<std::size_t>(number_)];

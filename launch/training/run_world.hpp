@@ -16,11 +16,15 @@
 
 namespace chorale {
 
-/// Made by every rank alike. World and recipe must outlive it.
+/// What a run is there for: only training shares batches, which must not be smaller than a group.
+enum class RunPurpose { training, prediction };
+
+/// Made by every rank alike. The world must outlive it.
 class RunWorld {
  public:
-  /// Collective. UsageError when the recipe's groups cannot be.
-  RunWorld(World& world, const Recipe& recipe);
+  /// Collective. UsageError when the recipe's groups cannot be. Predictions are placed as suits this world, whatever
+  /// groups the recipe has for training.
+  RunWorld(World& world, const Recipe& recipe, RunPurpose purpose);
   /// From here on the ranks of a group talk the way `device`, which this rank computes on, and distributed.backend ask
   /// for (distributed/group_communicator.hpp). Collective. UsageError.
   void compute_on(c10::Device device);

@@ -65,17 +65,15 @@ TEST_CASE("adapters loaded from a checkpoint predict what the run predicted, bit
   CHECK(search.problems.empty());
   CHECK(search.found->step == run.trainer().total_steps());
   REQUIRE(search.found->files.size() == 1);
-  const std::string path = search.found->files[0];
-  const CheckpointContent content = read_checkpoint_file(path);
   AdapterBank bank = fresh_bank(options, options.members);
   CHECK(predictions_of(run, bank) != predictions_of(run, run.bank()));
-  load_adapters(content, path, "tiny", bank);
+  load_adapters(search.found->files, "tiny", bank);
   CHECK(predictions_of(run, bank) == predictions_of(run, run.bank()));
   CHECK(predictions_of(run, bank) != untrained);
 
   // One member alone finds its own row.
   AdapterBank second = fresh_bank(options, {2});
-  load_adapters(content, path, "tiny", second);
+  load_adapters(search.found->files, "tiny", second);
   CHECK(second.parameters()[0].equal(run.bank().parameters()[1]));
 }
 
@@ -140,24 +138,24 @@ TEST_CASE("adapters of another base, another shape or another group are refused,
   run.trainer().step();
   const std::string path = scratch.file("group_000.h5");
   GroupCheckpoint(kLabels, run.bank(), run.trainer()).write(path);
-  const CheckpointContent content = read_checkpoint_file(path);
+  const std::vector<std::string> files = {path};
 
   AdapterBank bank = fresh_bank(options, options.members);
   const at::Tensor before = bank.parameters().clone();
-  const std::string other_base = input_error_of([&] { load_adapters(content, path, "another", bank); });
+  const std::string other_base = input_error_of([&] { load_adapters(files, "another", bank); });
   CHECK_THAT(other_base, contains(path) && contains("another base model"));
   AdapterBank stranger = fresh_bank(options, {1, 7});
-  CHECK_THAT(input_error_of([&] { load_adapters(content, path, "tiny", stranger); }), contains("member 7"));
+  CHECK_THAT(input_error_of([&] { load_adapters(files, "tiny", stranger); }), contains("members 1, 7"));
   CHECK(bank.parameters().equal(before));
 
   TinyRunOptions wider = options;
   wider.adapter.rank = 3;
   AdapterBank other_rank = fresh_bank(wider, options.members);
-  CHECK_THAT(input_error_of([&] { load_adapters(content, path, "tiny", other_rank); }), contains("another rank"));
+  CHECK_THAT(input_error_of([&] { load_adapters(files, "tiny", other_rank); }), contains("another rank"));
   TinyRunOptions louder = options;
   louder.adapter.alpha = 4.0;
   AdapterBank other_scale = fresh_bank(louder, options.members);
-  CHECK_THAT(input_error_of([&] { load_adapters(content, path, "tiny", other_scale); }), contains("another scale"));
+  CHECK_THAT(input_error_of([&] { load_adapters(files, "tiny", other_scale); }), contains("another scale"));
 }
 
 TEST_CASE("a training restored from any step ends with the bits of one that never stopped") {

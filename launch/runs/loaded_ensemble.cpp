@@ -1,0 +1,45 @@
+#include "launch/runs/loaded_ensemble.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "core/base/errors.hpp"
+#include "core/model/device.hpp"
+#include "core/training/checkpoint.hpp"
+
+namespace chorale {
+
+LoadedEnsemble::LoadedEnsemble(const EnsembleSource& source, World& world)
+    : source_(source), run_(world, source.recipe, RunPurpose::prediction) {
+  start_threads(0, world.node_size());
+  world.together([&] {
+    files_ = open_base(source.recipe.base.path);
+    tokenizer_ = load_tokenizer(source.recipe.base.path);
+  });
+}
+
+void LoadedEnsemble::load() {
+  World& world = run_.world();
+  const Recipe& recipe = source_.recipe;
+  DecoderOptions options;
+  world.together([&] {
+    options.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
+    options.device = choose_device(recipe.base.device, world.node_rank());
+  });
+  run_.compute_on(options.device);
+  world.on_root([&] { fingerprint_ = files_->fingerprint(); });
+  fingerprint_ = world.broadcast(fingerprint_);
+  // Adapters first: they are small, and what is wrong with them shows before gigabytes are read.
+  world.together([&] {
+    if (source_.run) {
+      BankOptions bank;
+      bank.members = run_.members();
+      bank.device = options.device;
+      bank_.emplace(files_->config(), recipe.adapter, bank);
+      load_adapters(source_.checkpoint, fingerprint_, *bank_);
+    }
+    decoder_.emplace(*files_, options);
+  });
+  spdlog::info("{} members over {}", recipe.ensemble.members, recipe.base.path);
+}
+
+}  // namespace chorale
