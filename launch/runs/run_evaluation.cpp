@@ -43,7 +43,10 @@ std::string name_of(const EvaluationRequest& request) {
 }
 
 void check_request(const EvaluationRequest& request) {
-  if (!request.data.empty()) return;
+  if (!request.data.empty()) {
+    (void)name_of(request);
+    return;
+  }
   if (!request.name.empty() || request.limit > 0 || request.unlabelled) {
     throw UsageError("--name, --limit and --unlabelled are about --data. Give --data FILE, or leave them out.");
   }
