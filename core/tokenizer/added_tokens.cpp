@@ -91,7 +91,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, Normalization normaliza
 
 bool AddedTokens::touches_word(std::string_view text, std::size_t begin, std::size_t end) const {
   const auto is_word = [&](std::size_t at, std::size_t bytes) {
-    const std::vector<Span> spans = word_->cut(text.substr(at, bytes));
+    const std::vector<TextSpan> spans = word_->cut(text.substr(at, bytes));
     return spans.front().matched;
   };
   if (begin > 0) {

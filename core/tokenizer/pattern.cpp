@@ -71,8 +71,8 @@ Pattern::~Pattern() = default;
 Pattern::Pattern(Pattern&&) noexcept = default;
 Pattern& Pattern::operator=(Pattern&&) noexcept = default;
 
-std::vector<Span> Pattern::cut(std::string_view text) const {
-  std::vector<Span> spans;
+std::vector<TextSpan> Pattern::cut(std::string_view text) const {
+  std::vector<TextSpan> spans;
   // One pair of offsets is enough: groups are of no interest.
   const MatchData data(pcre2_match_data_create(1, nullptr));
   const auto match = [&](std::size_t from, std::uint32_t options) {

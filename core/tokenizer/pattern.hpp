@@ -10,7 +10,7 @@
 namespace chorale {
 
 /// A stretch of a text, in bytes, that a rule matched or left between matches.
-struct Span {
+struct TextSpan {
   std::size_t begin;
   std::size_t end;
   bool matched;
@@ -30,7 +30,7 @@ class Pattern {
   /// Cuts `text` (valid UTF-8) into matches and what lies between them, in order, covering every byte. Like Oniguruma's
   /// iterator it skips an empty match at the end of the match before. InputError when a match takes more steps or
   /// memory than any sensible pattern needs.
-  [[nodiscard]] std::vector<Span> cut(std::string_view text) const;
+  [[nodiscard]] std::vector<TextSpan> cut(std::string_view text) const;
 
   [[nodiscard]] const std::string& source() const { return source_; }
 

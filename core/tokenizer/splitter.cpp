@@ -13,8 +13,8 @@ namespace {
 
 class DigitFinder final : public SpanFinder {
  public:
-  std::vector<Span> find(std::string_view text) const override {
-    std::vector<Span> spans;
+  std::vector<TextSpan> find(std::string_view text) const override {
+    std::vector<TextSpan> spans;
     std::size_t begin = 0;  // of the stretch without digits
     for (std::size_t at = 0; at < text.size();) {
       const CodePoint character = code_point_at(text, at);
@@ -41,8 +41,8 @@ class LiteralFinder final : public SpanFinder {
     CHORALE_ASSERT(!literal_.empty(), "an empty literal is found everywhere");
   }
 
-  std::vector<Span> find(std::string_view text) const override {
-    std::vector<Span> spans;
+  std::vector<TextSpan> find(std::string_view text) const override {
+    std::vector<TextSpan> spans;
     std::size_t covered = 0;
     for (std::size_t at = text.find(literal_); at != std::string_view::npos; at = text.find(literal_, covered)) {
       if (covered < at) {
@@ -64,7 +64,7 @@ class LiteralFinder final : public SpanFinder {
 class PatternFinder final : public SpanFinder {
  public:
   explicit PatternFinder(Pattern pattern) : pattern_(std::move(pattern)) {}
-  std::vector<Span> find(std::string_view text) const override { return pattern_.cut(text); }
+  std::vector<TextSpan> find(std::string_view text) const override { return pattern_.cut(text); }
 
  private:
   Pattern pattern_;
@@ -82,11 +82,11 @@ std::unique_ptr<const SpanFinder> find_pattern(Pattern pattern) {
   return std::make_unique<PatternFinder>(std::move(pattern));
 }
 
-std::vector<Span> apply_behaviour(const std::vector<Span>& spans, SplitBehaviour behaviour) {
-  std::vector<Span> stretches;
+std::vector<TextSpan> apply_behaviour(const std::vector<TextSpan>& spans, SplitBehaviour behaviour) {
+  std::vector<TextSpan> stretches;
   bool previous_matched = false;
   // A stretch joins its neighbour's when the behaviour says so; the neighbour is the one visited before.
-  const auto visit = [&](const Span& span, bool joins, bool backwards) {
+  const auto visit = [&](const TextSpan& span, bool joins, bool backwards) {
     if (joins && !stretches.empty()) {
       (backwards ? stretches.back().begin : stretches.back().end) = backwards ? span.begin : span.end;
     } else {
@@ -99,16 +99,16 @@ std::vector<Span> apply_behaviour(const std::vector<Span>& spans, SplitBehaviour
       return spans;
     case SplitBehaviour::removed:
       std::copy_if(spans.begin(), spans.end(), std::back_inserter(stretches),
-                   [](const Span& span) { return !span.matched; });
+                   [](const TextSpan& span) { return !span.matched; });
       return stretches;
     case SplitBehaviour::contiguous:
-      for (const Span& span : spans) {
+      for (const TextSpan& span : spans) {
         visit(span, span.matched == previous_matched, false);
       }
       return stretches;
     case SplitBehaviour::merged_with_previous:
       // The second of two matches in a row stands alone: only text is there to be merged with.
-      for (const Span& span : spans) {
+      for (const TextSpan& span : spans) {
         visit(span, span.matched && !previous_matched, false);
       }
       return stretches;
@@ -124,14 +124,14 @@ std::vector<Span> apply_behaviour(const std::vector<Span>& spans, SplitBehaviour
 }
 
 std::vector<std::string_view> Splitter::split(std::string_view text) const {
-  std::vector<Span> spans = finder->find(text);
+  std::vector<TextSpan> spans = finder->find(text);
   if (invert) {
-    for (Span& span : spans) {
+    for (TextSpan& span : spans) {
       span.matched = !span.matched;
     }
   }
   std::vector<std::string_view> pieces;
-  for (const Span& stretch : apply_behaviour(spans, behaviour)) {
+  for (const TextSpan& stretch : apply_behaviour(spans, behaviour)) {
     if (stretch.begin < stretch.end) {
       pieces.push_back(text.substr(stretch.begin, stretch.end - stretch.begin));
     }

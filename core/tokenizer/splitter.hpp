@@ -18,7 +18,7 @@ class SpanFinder {
  public:
   virtual ~SpanFinder() = default;
   /// Matches and what lies between, covering `text` (valid UTF-8, not empty).
-  [[nodiscard]] virtual std::vector<Span> find(std::string_view text) const = 0;
+  [[nodiscard]] virtual std::vector<TextSpan> find(std::string_view text) const = 0;
 };
 
 /// Every numeric character by itself.
@@ -42,6 +42,6 @@ struct Splitter {
 };
 
 /// The stretches that `spans` become under `behaviour`; empty ones stay in.
-[[nodiscard]] std::vector<Span> apply_behaviour(const std::vector<Span>& spans, SplitBehaviour behaviour);
+[[nodiscard]] std::vector<TextSpan> apply_behaviour(const std::vector<TextSpan>& spans, SplitBehaviour behaviour);
 
 }  // namespace chorale

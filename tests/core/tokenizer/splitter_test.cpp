@@ -97,7 +97,7 @@ TEST_CASE("a pattern deeper than the compiled code's stack is matched all the sa
     text += i % 3 == 0 ? "a" : "b";
   }
   text += "c";
-  const std::vector<Span> spans = pattern.cut(text);
+  const std::vector<TextSpan> spans = pattern.cut(text);
   REQUIRE(spans.size() == 1);
   REQUIRE(spans[0].matched);
 }
