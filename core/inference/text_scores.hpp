@@ -1,4 +1,4 @@
-// How likely the base finds a text.
+// How likely the base, or an adapter over it, finds a text.
 #pragma once
 
 #include <cstdint>

@@ -12,6 +12,8 @@
 #include "core/base/errors.hpp"
 #include "core/data/records.hpp"
 #include "core/inference/text_scores.hpp"
+#include "core/interop/adapter_ensemble.hpp"
+#include "core/interop/ensemble_index.hpp"
 #include "core/model/decoder.hpp"
 #include "core/model/device.hpp"
 #include "core/tokenizer/tokenizer.hpp"
@@ -25,6 +27,7 @@ namespace {
 struct Options {
   std::string base;
   std::string data;
+  std::vector<std::string> adapters;
   std::string dtype = "float32";
   std::string device = "auto";
   std::int64_t top = 0;
@@ -59,6 +62,27 @@ std::vector<TokenId> ids_of(const RecordFile& file, const Record& record, const 
   }
 }
 
+// An adapter that texts are scored under; the base alone when there is no bank.
+struct Scorer {
+  std::string directory;
+  std::unique_ptr<AdapterBank> bank;
+
+  [[nodiscard]] std::unique_ptr<LinearHook> hook() const {
+    return bank ? bank->hook(bank->parameters(), /*training=*/false, 0) : nullptr;
+  }
+};
+
+// All are read and checked before the base's weights are, so that a mistake costs seconds.
+std::vector<Scorer> load_scorers(const BaseFiles& base, const Options& options, at::Device device) {
+  std::vector<Scorer> scorers;
+  for (const std::string& directory : expand_adapter_directories(options.adapters, &base)) {
+    scorers.push_back(
+        {directory, std::make_unique<AdapterBank>(load_adapter_ensemble(base.config(), {directory}, device))});
+  }
+  if (scorers.empty()) scorers.emplace_back();
+  return scorers;
+}
+
 nlohmann::json result_of(const std::vector<TokenId>& ids, const TextScores& scores, std::int64_t top) {
   nlohmann::json result;
   result["ids"] = ids;
@@ -87,6 +111,7 @@ void score(const Options& options) {
   DecoderOptions decoder_options;
   decoder_options.dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
   decoder_options.device = choose_device(options.device);
+  const std::vector<Scorer> scorers = load_scorers(*files, options, decoder_options.device);
   const Decoder decoder(*files, decoder_options);
   std::unique_ptr<Tokenizer> tokenizer;
   Progress progress(progress_mode(common_options().shows_progress()));
@@ -95,7 +120,12 @@ void score(const Options& options) {
   for (const Record& record : file.records) {
     const std::vector<TokenId> ids = ids_of(file, record, options.base, tokenizer);
     try {
-      write_output(result_of(ids, score_tokens(decoder, ids, options.top, nullptr), options.top).dump() + "\n");
+      for (const Scorer& scorer : scorers) {
+        const auto hook = scorer.hook();
+        nlohmann::json result = result_of(ids, score_tokens(decoder, ids, options.top, hook.get()), options.top);
+        if (scorer.bank) result["adapter"] = scorer.directory;
+        write_output(result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+      }
     } catch (const InputError& error) {
       refuse(file, record, error.what());
     }
@@ -112,15 +142,20 @@ void score(const Options& options) {
 void add_score_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
-      app.add_subcommand("score", "Log-probabilities of texts under a base model, one JSON line a text");
+      app.add_subcommand("score", "Log-probabilities of texts under a base model or its adapters, one JSON line each");
   command->add_option("BASE", options->base, "A .gguf file or a Hugging Face model directory")->required();
   command->add_option("--data", options->data, "JSON lines with `text`, or with `ids` (taken as they are)")->required();
+  command->add_option("--adapters", options->adapters,
+                      "LoRA adapters saved by PEFT or exported by chorale: one line per text and adapter, with the key "
+                      "`adapter`; a directory with ensemble.json stands for its members");
   command->add_option("--top", options->top, "Also the K likeliest next tokens with their logits")
       ->check(CLI::Range(0, 1000000));
   command->add_option("--dtype", options->dtype, "float32 or bfloat16")->check(CLI::IsMember({"float32", "bfloat16"}));
   command->add_option("--device", options->device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command->footer(
-      "Example:\n  chorale score .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --data texts.jsonl --top 5\n");
+      "Examples:\n"
+      "  chorale score .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --data texts.jsonl --top 5\n"
+      "  chorale score models/base --data texts.jsonl --adapters adapters/first adapters/second\n");
   command->callback([options] { score(*options); });
 }
 

@@ -1,4 +1,4 @@
-// chorale score: how likely a base model finds texts.
+// chorale score: how likely a base model, or adapters over it, find texts.
 #pragma once
 
 #include <CLI/CLI.hpp>
