@@ -171,12 +171,17 @@ class Reader {
                       "adapter in one of these.",
                       file_.path(), printable(name, 120), dtype));
     }
-    for (const TensorView& tensor : file_.tensors()) {
-      const Key key = parse_key(tensor.name, file_.path());
+    // PEFT saves whole modules beside adapters of theirs: the adapters' names say more about what is wrong.
+    std::vector<const TensorView*> tensors;
+    for (const TensorView& tensor : file_.tensors()) tensors.push_back(&tensor);
+    std::stable_partition(tensors.begin(), tensors.end(),
+                          [](const TensorView* tensor) { return tensor->name.find(".lora_") != std::string::npos; });
+    for (const TensorView* tensor : tensors) {
+      const Key key = parse_key(tensor->name, file_.path());
       const bool known = std::any_of(linears_.begin(), linears_.end(),
                                      [&](const AdapterSite& linear) { return linear.module == key.module; });
       if (!known) unknown_module(key.module, model_, file_.path());
-      (key.factor == 'A' ? pairs_[key.module].a : pairs_[key.module].b) = &tensor;
+      (key.factor == 'A' ? pairs_[key.module].a : pairs_[key.module].b) = tensor;
     }
     if (pairs_.empty()) {
       throw InputError(fmt::format("{}: holds no tensor, so there is no adapter. Save it again.", file_.path()));

@@ -12,7 +12,7 @@ MODEL = SOURCE / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHARED = SOURCE.parent / "shared/data"
 
 
-def score(base, records, *arguments):
+def score_lines(base, records, *arguments):
     """`chorale score` on records with `text` or `ids`, all in one process: its JSON lines as a list."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as data:
         data.writelines(json.dumps(record) + "\n" for record in records)
@@ -20,6 +20,11 @@ def score(base, records, *arguments):
         command = [BIN / "chorale", "score", base, "--data", data.name, "--device", "cpu", "--no-progress", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    results = [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def score(base, records, *arguments):
+    """One line per record."""
+    results = score_lines(base, records, *arguments)
     assert len(results) == len(records)
     return results
