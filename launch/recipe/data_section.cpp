@@ -134,13 +134,17 @@ std::vector<const Section*> data_tables() {
   return {&kData, &kTrain, &kValidation, &kTest, &kShifted};
 }
 
-void read_data(Reader reader, DataConfig& data) {
-  if (reader.require("train", "give the training set, e.g. train: {path: data/train.jsonl}") &&
+void read_data(Reader reader, RecipeUse use, DataConfig& data) {
+  const bool needs_train = use == RecipeUse::training || reader.given("train");
+  if (needs_train && reader.require("train", "give the training set, e.g. train: {path: data/train.jsonl}") &&
       !reader.given("train") && reader.find("train") != nullptr) {
     reader.mistake("train", "is empty; give the training set, e.g. train: {path: data/train.jsonl}");
   }
   data.train = read_file(reader, "train", kTrain);
   read_validation(reader, data);
+  if (!needs_train && data.validation_fraction > 0) {
+    reader.mistake("validation", "is a share of data.train, which is missing; give that, or path: FILE instead");
+  }
   data.test = read_file(reader, "test", kTest);
   read_shifted(reader, data);
   reader.integer("max_tokens", data.max_tokens, 1, kMostTokens);

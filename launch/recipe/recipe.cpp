@@ -63,7 +63,7 @@ std::optional<Reader> required_section(Reader& reader, std::string_view name, co
   return reader.section(name, table);
 }
 
-Recipe read_recipe(const Node& root, Mistakes& mistakes) {
+Recipe read_recipe(const Node& root, RecipeUse use, Mistakes& mistakes) {
   Recipe result;
   result.name = "run";
   Reader reader(root, recipe_table(), "", mistakes);
@@ -74,7 +74,7 @@ Recipe read_recipe(const Node& root, Mistakes& mistakes) {
   }
   const Section& data_table = *data_tables().front();
   if (auto data = required_section(reader, "data", data_table, "name the files: data: {train: {path: FILE}}")) {
-    read_data(*data, result.data);
+    read_data(*data, use, result.data);
   }
   if (auto task = required_section(reader, "task", task_table(), "say what to learn: prompt, choices and answer")) {
     read_task(*task, result.task);
@@ -132,7 +132,7 @@ const std::vector<const Section*>& all_sections() {
 namespace {
 
 Recipe parse(const std::string& text, const std::string& source, const std::vector<std::string>& overrides,
-             bool with_files) {
+             RecipeUse use, bool with_files) {
   recipe::Mistakes mistakes;
   recipe::Node root = recipe::parse_yaml(text, printable(source, 300), nullptr, mistakes);
   if (root.kind == recipe::Node::Kind::null) {
@@ -140,7 +140,7 @@ Recipe parse(const std::string& text, const std::string& source, const std::vect
     mistakes.throw_if_any();
   }
   for (const std::string& override : overrides) recipe::apply_override(root, override, mistakes);
-  Recipe result = recipe::read_recipe(root, mistakes);
+  Recipe result = recipe::read_recipe(root, use, mistakes);
   if (with_files) recipe::check_files(root, mistakes);
   mistakes.throw_if_any();
   return result;
@@ -149,15 +149,19 @@ Recipe parse(const std::string& text, const std::string& source, const std::vect
 }  // namespace
 
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
-  return parse(recipe::read_text(path), path, overrides, false);
+  return parse(recipe::read_text(path), path, overrides, RecipeUse::training, false);
+}
+
+Recipe load_evaluation_recipe(const std::string& path) {
+  return parse(recipe::read_text(path), path, {}, RecipeUse::evaluation, false);
 }
 
 Recipe load_recipe_text(const std::string& text, const std::string& source) {
-  return parse(text, source, {}, false);
+  return parse(text, source, {}, RecipeUse::evaluation, false);
 }
 
 Recipe load_recipe_and_check_files(const std::string& path, const std::vector<std::string>& overrides) {
-  return parse(recipe::read_text(path), path, overrides, true);
+  return parse(recipe::read_text(path), path, overrides, RecipeUse::training, true);
 }
 
 std::string resolved_yaml(const Recipe& recipe) {

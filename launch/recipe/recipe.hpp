@@ -70,6 +70,12 @@ struct Recipe {
 /// file:line:column (or "override 'key=value'"), the key, and the nearest known key for unknown ones.
 [[nodiscard]] Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides);
 
+/// What a recipe is read for: without training it needs no training set.
+enum class RecipeUse { training, evaluation };
+
+/// As load_recipe, for adapters that are there already: data.train may be missing.
+[[nodiscard]] Recipe load_evaluation_recipe(const std::string& path);
+
 /// The same from memory, without overrides; `source` stands for the file in messages.
 [[nodiscard]] Recipe load_recipe_text(const std::string& text, const std::string& source);
 

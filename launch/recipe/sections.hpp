@@ -17,7 +17,7 @@ void read_base(Reader reader, BaseConfig& base);
 void write_base(Writer& writer, const BaseConfig& base);
 
 [[nodiscard]] std::vector<const Section*> data_tables();  // data, then the sections inside it
-void read_data(Reader reader, DataConfig& data);
+void read_data(Reader reader, RecipeUse use, DataConfig& data);
 void write_data(Writer& writer, const DataConfig& data);
 
 [[nodiscard]] const Section& task_table();

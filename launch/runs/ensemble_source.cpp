@@ -7,7 +7,8 @@
 
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
-#include "launch/recipe/files.hpp"
+#include "core/interop/ensemble_index.hpp"
+#include "core/weights/base_files.hpp"
 
 namespace chorale {
 namespace {
@@ -62,8 +63,7 @@ EnsembleSource find_ensemble(const EnsembleOptions& options, World& world) {
   world.together([&] {
     check_options(options);
     if (options.run.empty()) {
-      source.recipe = load_recipe(options.recipe, {});
-      source.recipe.ensemble.members = static_cast<std::int64_t>(source.adapters.size());
+      source.recipe = load_evaluation_recipe(options.recipe);
     } else {
       source.run.emplace(options.run);
       source.recipe = source.run->recipe();
@@ -71,6 +71,9 @@ EnsembleSource find_ensemble(const EnsembleOptions& options, World& world) {
     if (!options.base.empty()) source.recipe.base.path = options.base;
     if (!options.device.empty()) source.recipe.base.device = options.device;
     check_base(source);
+    if (source.run) return;
+    source.adapters = expand_adapter_directories(options.adapters, open_base(source.recipe.base.path).get());
+    source.recipe.ensemble.members = static_cast<std::int64_t>(source.adapters.size());
   });
   if (source.run) agree_on_checkpoint(source, world);
   return source;

@@ -3,10 +3,28 @@
 #include <spdlog/spdlog.h>
 
 #include "core/base/errors.hpp"
+#include "core/interop/adapter_ensemble.hpp"
 #include "core/model/device.hpp"
 #include "core/training/checkpoint.hpp"
 
 namespace chorale {
+
+namespace {
+
+// The members of this rank out of all adapters, whose ranks and targets together give the bank its shape.
+AdapterBank own_adapters(const ModelConfig& model, const std::vector<std::string>& directories,
+                         const std::vector<std::uint32_t>& members, c10::Device device) {
+  AdapterBank all = load_adapter_ensemble(model, directories, device);
+  if (members.size() == directories.size()) return all;
+  BankOptions options;
+  options.members = members;
+  options.device = device;
+  AdapterBank own(model, all.config(), options);
+  own.parameters().copy_(all.parameters().narrow(0, members.front(), own.member_count()));
+  return own;
+}
+
+}  // namespace
 
 LoadedEnsemble::LoadedEnsemble(const EnsembleSource& source, World& world)
     : source_(source), run_(world, source.recipe, RunPurpose::prediction) {
@@ -36,6 +54,8 @@ void LoadedEnsemble::load() {
       bank.device = options.device;
       bank_.emplace(files_->config(), recipe.adapter, bank);
       load_adapters(source_.checkpoint, fingerprint_, *bank_);
+    } else {
+      bank_.emplace(own_adapters(files_->config(), source_.adapters, run_.members(), options.device));
     }
     decoder_.emplace(*files_, options);
   });
