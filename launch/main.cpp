@@ -23,6 +23,7 @@
 #include "launch/commands/doctor.hpp"
 #include "launch/commands/evaluate.hpp"
 #include "launch/commands/inspect.hpp"
+#include "launch/commands/merge.hpp"
 #include "launch/commands/plan.hpp"
 #include "launch/commands/predict.hpp"
 #include "launch/commands/score.hpp"
@@ -34,7 +35,7 @@ namespace chorale {
 namespace {
 
 // The commands whose work all ranks share. Of any other only rank 0 does something.
-constexpr std::array<std::string_view, 4> kSharedCommands = {"train", "evaluate", "predict", "doctor"};
+constexpr std::array<std::string_view, 5> kSharedCommands = {"train", "evaluate", "predict", "merge", "doctor"};
 
 bool is_shared(int argc, char** argv) {
   return argc >= 2 && std::find(kSharedCommands.begin(), kSharedCommands.end(), argv[1]) != kSharedCommands.end();
@@ -44,6 +45,7 @@ void add_commands(CLI::App& app, World& world) {
   add_train_command(app, world);
   add_evaluate_command(app, world);
   add_predict_command(app, world);
+  add_merge_command(app, world);
   add_calibrate_command(app);
   add_score_command(app);
   add_validate_command(app);

@@ -1,5 +1,6 @@
 #include "launch/training/run_files.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -8,8 +9,10 @@
 #include <sstream>
 
 #include "core/base/atomic_file.hpp"
+#include "core/base/errors.hpp"
 #include "core/base/file_calls.hpp"
 #include "launch/recipe/differences.hpp"
+#include "launch/runs/merge_runs.hpp"
 #include "launch/training/log_file.hpp"
 
 namespace chorale {
@@ -48,8 +51,17 @@ RunFiles::RunFiles(const Recipe& recipe, bool resume)
   const std::string stored = text_of(path);
   check_resumable(stored, recipe, path);
   const nlohmann::json metrics = object_of(file("metrics.json"));
-  if (metrics.is_null() || !asks_for_nothing_new(stored, recipe)) return;
-  finished_ = RunResult{metrics, object_of(file("timings.json"))};
+  const bool is_complete = !metrics.is_null() && asks_for_nothing_new(stored, recipe);
+  if (!is_complete && fs::exists(file(kMergedName))) {
+    throw UsageError(fmt::format(
+        "{}: was merged from several runs, whose training cannot go on in it. Go on with those and merge them again, "
+        "or evaluate it on other data by `chorale evaluate`.",
+        directory_.path()));
+  }
+  if (!is_complete) return;
+  // Times are of no importance: a run that has lost them is finished all the same.
+  nlohmann::json timings = object_of(file("timings.json"));
+  finished_ = RunResult{metrics, timings.is_null() ? nlohmann::json::object() : std::move(timings)};
 }
 
 double RunFiles::begin(const Recipe& recipe, std::int64_t step) const {
