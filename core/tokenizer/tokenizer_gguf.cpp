@@ -20,19 +20,7 @@ namespace {
 constexpr std::int64_t control_token = 3;
 constexpr std::int64_t user_defined_token = 4;
 
-/// What a name under tokenizer.ggml.pre stands for.
-struct KnownPreTokenizer {
-  std::string_view name;
-  std::string_view title;
-  std::string_view pattern;
-  bool single_digits_first = false;
-  /// The file does not say these three; the models' own tokenizer.json does.
-  bool nfc = false;
-  bool ignore_merges = false;
-  bool add_bos = false;
-};
-
-constexpr std::array<KnownPreTokenizer, 6> known_pre_tokenizers{{
+constexpr std::array<GgufPreTokenizer, 6> known_pre_tokenizers{{
     {"smollm", "GPT-2 pattern", gpt2_pattern, true},
     {"gpt-2", "GPT-2 pattern", gpt2_pattern},
     {"llama-bpe", "Llama 3 pattern", llama3_pattern, false, false, true, true},
@@ -45,23 +33,7 @@ constexpr std::array<KnownPreTokenizer, 6> known_pre_tokenizers{{
   throw InputError(fmt::format("{}: {}: {}", path, key, message));
 }
 
-const KnownPreTokenizer& find_pre_tokenizer(const Metadata& metadata, const std::string& path) {
-  const std::string_view name = metadata.get_string("tokenizer.ggml.pre");
-  const auto found = std::find_if(known_pre_tokenizers.begin(), known_pre_tokenizers.end(),
-                                  [&](const KnownPreTokenizer& known) { return known.name == name; });
-  if (found == known_pre_tokenizers.end()) {
-    std::string names;
-    for (const KnownPreTokenizer& known : known_pre_tokenizers) {
-      names += fmt::format("{}{}", names.empty() ? "" : ", ", known.name);
-    }
-    fail(path, "tokenizer.ggml.pre",
-         fmt::format("'{}' is not read. Supported: {}. Use the model's Hugging Face directory with its tokenizer.json.",
-                     printable(name), names));
-  }
-  return *found;
-}
-
-PreTokenizer build_pre_tokenizer(const KnownPreTokenizer& known) {
+PreTokenizer build_pre_tokenizer(const GgufPreTokenizer& known) {
   PreTokenizer built;
   if (known.single_digits_first) {
     built.splitters.push_back({find_digits(), SplitBehaviour::isolated, false, "single digits"});
@@ -161,12 +133,28 @@ void add_end(const Metadata& metadata, const std::string& path, std::string_view
 
 }  // namespace
 
+const GgufPreTokenizer& gguf_pre_tokenizer(const Metadata& metadata, const std::string& path) {
+  const std::string_view name = metadata.get_string("tokenizer.ggml.pre");
+  const auto found = std::find_if(known_pre_tokenizers.begin(), known_pre_tokenizers.end(),
+                                  [&](const GgufPreTokenizer& known) { return known.name == name; });
+  if (found == known_pre_tokenizers.end()) {
+    std::string names;
+    for (const GgufPreTokenizer& known : known_pre_tokenizers) {
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", known.name);
+    }
+    fail(path, "tokenizer.ggml.pre",
+         fmt::format("'{}' is not read. Supported: {}. Use the model's Hugging Face directory with its tokenizer.json.",
+                     printable(name), names));
+  }
+  return *found;
+}
+
 std::unique_ptr<Tokenizer> read_gguf_tokenizer(const Metadata& metadata, const std::string& path) {
   if (const std::string_view kind = metadata.get_string("tokenizer.ggml.model"); kind != "gpt2") {
     fail(path, "tokenizer.ggml.model",
          fmt::format("'{}' is not read. Supported: gpt2 (byte-level BPE).", printable(kind)));
   }
-  const KnownPreTokenizer& known = find_pre_tokenizer(metadata, path);
+  const GgufPreTokenizer& known = gguf_pre_tokenizer(metadata, path);
   TokenizerParts parts;
   parts.origin = fmt::format("GGUF, pre-tokeniser {}", known.name);
   parts.vocabulary = read_vocabulary(metadata, path);

@@ -40,9 +40,10 @@ struct TensorToWrite {
   std::span<const float> values;
 };
 
-/// Writes float32 tensors in order of their names, header padded so that data begin at a multiple of 8. The file
-/// appears under its name complete or not at all. StorageError when it cannot be written.
-void write_safetensors(const std::string& path, std::vector<TensorToWrite> tensors,
-                       const std::map<std::string, std::string>& metadata = {});
+/// Writes float32 tensors in order of their names and returns the file's SHA-256; safetensors_writer.hpp writes other
+/// types, and tensors in pieces. The file appears under its name complete or not at all. StorageError when it cannot be
+/// written.
+std::string write_safetensors(const std::string& path, std::vector<TensorToWrite> tensors,
+                              const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace chorale
