@@ -22,6 +22,7 @@
 #include "launch/commands/common.hpp"
 #include "launch/commands/doctor.hpp"
 #include "launch/commands/evaluate.hpp"
+#include "launch/commands/export.hpp"
 #include "launch/commands/inspect.hpp"
 #include "launch/commands/merge.hpp"
 #include "launch/commands/plan.hpp"
@@ -46,6 +47,7 @@ void add_commands(CLI::App& app, World& world) {
   add_evaluate_command(app, world);
   add_predict_command(app, world);
   add_merge_command(app, world);
+  add_export_command(app);
   add_calibrate_command(app);
   add_score_command(app);
   add_validate_command(app);

@@ -32,6 +32,10 @@ constexpr std::array<std::string_view, 11> kCompanions{"generation_config.json",
                                                        "chat_template.json",
                                                        "additional_chat_templates.json"};
 
+std::string_view torch_name(StorageType type) {
+  return type == StorageType::float32 ? "float32" : type == StorageType::float16 ? "float16" : "bfloat16";
+}
+
 bool is_hugging_face(const BaseFiles& base) {
   return base.kind() == "huggingface";
 }
@@ -98,8 +102,8 @@ void set_rope(const ModelConfig& model, ordered_json& config) {
 std::string merged_config(const BaseFiles& base, StorageType type) {
   ordered_json config = is_hugging_face(base) ? config_of_directory(base.path()) : config_of_gguf(base);
   config["architectures"] = {"LlamaForCausalLM"};
-  config["dtype"] = storage_type_name(type);
-  config["torch_dtype"] = storage_type_name(type);
+  config["dtype"] = torch_name(type);
+  config["torch_dtype"] = torch_name(type);
   config["tie_word_embeddings"] = base.config().tied_head;
   set_rope(base.config(), config);
   return config.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";

@@ -10,7 +10,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/base/errors.hpp"
+#include "core/base/atomic_file.hpp"
 #include "core/interop/new_directory.hpp"
 #include "core/interop/peft_read.hpp"
 #include "core/weights/safetensors.hpp"
@@ -66,7 +66,7 @@ std::string readme_of(const AdapterConfig& adapter, const PeftLabels& labels) {
       "```\n",
       labels.title, adapter.rank, adapter.alpha,
       adapter.scaling == AdapterScaling::rank_stabilised ? " (rank-stabilised)" : "", fmt::join(adapter.targets, ", "),
-      labels.base,
+      adapter.layers.empty() ? "every layer" : fmt::format("layers {}", fmt::join(adapter.layers, ", ")), labels.base,
       labels.base.ends_with(".gguf")
           ? fmt::format("\"DIRECTORY\", gguf_file=\"{}\"", labels.base.substr(labels.base.find_last_of('/') + 1))
           : fmt::format("\"{}\"", labels.base));
@@ -102,7 +102,8 @@ std::map<std::string, std::string> write_peft_adapter(const std::string& directo
   NewDirectory output(directory);
   output.note(kPeftWeightsName, write_safetensors(output.file(kPeftWeightsName), tensors, {{"format", "pt"}}));
   output.write(kPeftConfigName, config_of(adapter, model, labels));
-  output.write("README.md", readme_of(adapter, labels));
+  // Not noted: people add to it.
+  write_file_atomically(output.file("README.md"), readme_of(adapter, labels));
   output.commit();
   return output.files();
 }

@@ -16,8 +16,8 @@ struct PeftLabels {
 };
 
 /// Writes adapter_config.json, adapter_model.safetensors and a README.md to the new directory `directory`, which
-/// appears complete or not at all. `member` is the position in bank.members(). Returns the files' SHA-256 by name.
-/// StorageError.
+/// appears complete or not at all. `member` is the position in bank.members(). Returns the SHA-256 of the first two by
+/// name. StorageError.
 std::map<std::string, std::string> write_peft_adapter(const std::string& directory, const ModelConfig& model,
                                                       const AdapterBank& bank, std::int64_t member,
                                                       const PeftLabels& labels);
