@@ -56,7 +56,7 @@ std::string config_of(const AdapterConfig& adapter, const ModelConfig& model, co
 std::string readme_of(const AdapterConfig& adapter, const PeftLabels& labels) {
   std::string text = fmt::format(
       "# {}\n\nA LoRA adapter written by Chorale " CHORALE_VERSION
-      ": rank {}, alpha {}{}, on {}.\n\n"
+      ": rank {}, alpha {}{}, on {} of {}.\n\n"
       "Load it over its base, `{}`, with PEFT:\n\n"
       "```python\n"
       "from peft import PeftModel\n"
