@@ -27,6 +27,7 @@
 #include "launch/commands/merge.hpp"
 #include "launch/commands/plan.hpp"
 #include "launch/commands/predict.hpp"
+#include "launch/commands/recipes.hpp"
 #include "launch/commands/score.hpp"
 #include "launch/commands/train.hpp"
 #include "launch/commands/validate.hpp"
@@ -50,6 +51,7 @@ void add_commands(CLI::App& app, World& world) {
   add_export_command(app);
   add_calibrate_command(app);
   add_score_command(app);
+  add_recipes_command(app);
   add_validate_command(app);
   add_plan_command(app);
   add_inspect_command(app);
@@ -79,25 +81,58 @@ void check_command_name(const CLI::App& app, int argc, char** argv) {
                                did_you_mean(argv[1], std::span<const std::string>(names))));
 }
 
-// What CLI11 says about options it does not know, with the option that was meant.
+// The command that was called; of `chorale recipes copy` the inner one.
+const CLI::App& called_command(const CLI::App& app) {
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return *command;
+}
+
+bool has_commands(const CLI::App& command) {
+  return !command.get_subcommands([](const CLI::App*) { return true; }).empty();
+}
+
+// The names `command` has for a word such as `word`: its options, or its own commands.
+std::vector<std::string> known_names(const CLI::App& command, const std::string& word) {
+  std::vector<std::string> known;
+  if (!word.starts_with("--")) {
+    for (const CLI::App* inner : command.get_subcommands([](const CLI::App*) { return true; })) {
+      known.push_back(inner->get_name());
+    }
+    return known;
+  }
+  for (const CLI::App* at = &command; at != nullptr; at = at->get_parent()) {
+    for (const CLI::Option* option : at->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+  }
+  return known;
+}
+
+// What CLI11 says about words it does not know, with the option or the inner command that was meant.
 std::string parse_message(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   std::string message = error.what();
-  const auto chosen = app.get_subcommands();
-  const CLI::App& command = chosen.empty() ? app : *chosen.front();
-  std::vector<std::string> known;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-  }
+  const CLI::App& command = called_command(app);
+  while (message.ends_with('.') || message.ends_with('\n')) message.pop_back();
+  const bool lacks_inner =
+      error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) && has_commands(command);
   for (int i = 1; i < argc; ++i) {
-    const std::string_view word(argv[i]);
-    const std::string name(word.substr(0, word.find('=')));
-    if (!name.starts_with("--") || std::find(known.begin(), known.end(), name) != known.end()) continue;
-    message += "." + did_you_mean(name, std::span<const std::string>(known));
+    const std::string_view argument(argv[i]);
+    const std::string word(argument.substr(0, argument.find('=')));
+    const bool is_option = word.starts_with("--");
+    const std::vector<std::string> known = known_names(command, word);
+    if (std::find(known.begin(), known.end(), word) != known.end()) continue;
+    if (!is_option && (!lacks_inner || word.starts_with('-') || word == command.get_name())) continue;
+    if (!is_option) message = fmt::format("there is no command '{} {}'", command.get_name(), printable(word, 60));
+    const std::string meant = did_you_mean(word, std::span<const std::string>(known));
+    if (!meant.empty()) message += "." + meant;
     break;
   }
-  const std::string help = chosen.empty() ? std::string("chorale --help") : "chorale " + command.get_name() + " --help";
-  while (message.ends_with('.') || message.ends_with('\n')) message.pop_back();
-  return fmt::format("{}; `{}` shows how to call it", message, help);
+  std::string call = command.get_name();
+  for (const CLI::App* at = command.get_parent(); at != nullptr; at = at->get_parent())
+    call = at->get_name() + " " + call;
+  const std::string_view end = message.ends_with('?') ? "" : ".";
+  return fmt::format("{}{} `{} --help` shows how to call it.", message, end, call);
 }
 
 // Parses the command line and runs the command, which throws whatever goes wrong with it.
