@@ -77,7 +77,7 @@ void check_command_name(const CLI::App& app, int argc, char** argv) {
     if (command->get_name() == argv[1]) return;
     names.push_back(command->get_name());
   }
-  throw UsageError(fmt::format("there is no command '{}'.{} `chorale --help` lists all.", argv[1],
+  throw UsageError(fmt::format("there is no command '{}'.{} `chorale --help` lists all commands.", argv[1],
                                did_you_mean(argv[1], std::span<const std::string>(names))));
 }
 

@@ -37,7 +37,8 @@ class Descriptor {
 std::size_t regular_file_size(const Descriptor& descriptor, const std::string& path) {
   struct stat status {};
   if (::fstat(descriptor.value(), &status) != 0) {
-    throw InputError(fmt::format("{}: cannot be examined: {}.", path, std::strerror(errno)));
+    throw InputError(
+        fmt::format("{}: cannot be examined: {}. Check the path and the disk.", path, std::strerror(errno)));
   }
   if (S_ISDIR(status.st_mode)) {
     throw InputError(fmt::format("{}: is a directory where a file is expected. Name the file inside it.", path));
@@ -58,8 +59,8 @@ MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
   const std::size_t size = regular_file_size(descriptor, path_);
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.value(), 0);
   if (address == MAP_FAILED) {
-    throw InputError(
-        fmt::format("{}: cannot be mapped into memory ({} bytes): {}.", path_, size, std::strerror(errno)));
+    throw InputError(fmt::format("{}: cannot be mapped into memory ({} bytes): {}. Raise ulimit -v, or free memory.",
+                                 path_, size, std::strerror(errno)));
   }
   bytes_ = {static_cast<const std::byte*>(address), size};
 }

@@ -59,7 +59,8 @@ std::string sha256(std::string_view text) {
 std::string sha256_of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
-    throw InputError(fmt::format("{}: cannot be opened: {}.", path, std::strerror(errno)));
+    throw InputError(
+        fmt::format("{}: cannot be opened: {}. Check the path and its permissions.", path, std::strerror(errno)));
   }
   Sha256 hash;
   std::vector<char> chunk(1 << 20);
@@ -68,7 +69,8 @@ std::string sha256_of_file(const std::string& path) {
     hash.update(std::string_view(chunk.data(), static_cast<std::size_t>(file.gcount())));
   } while (file);
   if (!file.eof()) {
-    throw InputError(fmt::format("{}: reading stopped half-way: {}.", path, std::strerror(errno)));
+    throw InputError(fmt::format("{}: reading stopped half-way: {}. Check the disk, or copy the file again.", path,
+                                 std::strerror(errno)));
   }
   return hash.finish();
 }

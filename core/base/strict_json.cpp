@@ -105,11 +105,12 @@ std::string reason_of(const json::exception& error) {
 
 }  // namespace
 
-json parse_strict_json(std::string_view text, const std::string& path, std::size_t first_line, std::size_t max_depth) {
+json parse_strict_json(std::string_view text, const std::string& path, std::size_t first_line, std::size_t max_depth,
+                       std::string_view remedy) {
   const char* furthest = text.data();
   const auto read = [&] { return static_cast<std::size_t>(furthest - text.data()); };
   const auto fail = [&](std::size_t offset, const std::string& reason) -> InputError {
-    return InputError(fmt::format("{}: {}", place(text, offset, path, first_line), reason));
+    return InputError(fmt::format("{}: {}. {}", place(text, offset, path, first_line), reason, remedy));
   };
   try {
     const char* const begin = text.data();

@@ -44,7 +44,7 @@ std::vector<std::string> from_array(const nlohmann::json& array, const Record& r
     } else if (item.is_number() || item.is_boolean()) {
       options.push_back(item.dump());
     } else {
-      throw InputError(fmt::format("{}: option {} in '{}' is of type {}. Options are strings or numbers",
+      throw InputError(fmt::format("{}: option {} in '{}' is of type {}. Write strings or numbers.",
                                    place(record, path), options.size(), printable(field), item.type_name()));
     }
   }
@@ -61,7 +61,7 @@ std::vector<std::string> from_text(const std::string& text, const Record& record
   if (bare.find('|') == bare.npos) {
     throw InputError(
         fmt::format("{}: '{}' holds one piece of text where options are needed: '{}'. Separate them by | or "
-                    "write a JSON array",
+                    "write a JSON array.",
                     place(record, path), printable(field), printable(text)));
   }
   return between_bars(bare);
@@ -91,7 +91,7 @@ std::optional<Answer> named_by(const std::string& text, const std::vector<std::s
   if (std::find(same + 1, choices.end(), text) != choices.end()) {
     throw InputError(
         fmt::format("{}: the answer '{}' in '{}' is the text of two options. Give its index (from 0) or "
-                    "letter",
+                    "letter.",
                     place(record, path), printable(text), printable(field)));
   }
   return Answer{index, position && *position != index};
@@ -115,16 +115,18 @@ std::vector<std::string> record_choices(const Record& record, const std::string&
   } else if (found->is_string()) {
     options = from_text(found->get_ref<const std::string&>(), record, path, field);
   } else {
-    throw InputError(fmt::format("{}: the options in '{}' are of type {}. Write a JSON array of strings",
+    throw InputError(fmt::format("{}: the options in '{}' are of type {}. Write a JSON array of strings.",
                                  place(record, path), printable(field), found->type_name()));
   }
   if (options.size() < 2) {
-    throw InputError(fmt::format("{}: '{}' holds {} option{}. A choice needs at least two", place(record, path),
-                                 printable(field), options.size(), options.size() == 1 ? "" : "s"));
+    throw InputError(fmt::format("{}: '{}' holds {} option{}. Give at least two; a choice needs them.",
+                                 place(record, path), printable(field), options.size(),
+                                 options.size() == 1 ? "" : "s"));
   }
   for (std::size_t i = 0; i < options.size(); ++i) {
     if (trimmed(options[i]).empty()) {
-      throw InputError(fmt::format("{}: option {} in '{}' has no text", place(record, path), i, printable(field)));
+      throw InputError(fmt::format("{}: option {} in '{}' has no text. Fill it in, or remove it.", place(record, path),
+                                   i, printable(field)));
     }
   }
   return options;
@@ -142,7 +144,7 @@ std::optional<Answer> find_answer(const Record& record, const std::string& path,
   if (!found->is_string()) {
     throw InputError(
         fmt::format("{}: the answer in '{}' is of type {}. Write an index from 0, a letter or the option's "
-                    "text",
+                    "text.",
                     place(record, path), printable(field), found->type_name()));
   }
   const std::string& text = found->get_ref<const std::string&>();

@@ -89,15 +89,15 @@ class RowReader {
       field.append(text_, position_, quote == text_.npos ? text_.npos : quote - position_);
       if (field.size() > kMaxRecordBytes) {
         throw InputError(
-            fmt::format("{}:{}: the quoted field that starts here is longer than {} MiB. Is its closing "
-                        "quote missing?",
+            fmt::format("{}:{}: the quoted field that starts here is longer than {} MiB. Close it where it "
+                        "ends, or double quotes that belong to the text.",
                         reader_.path(), opened, kMaxRecordBytes >> 20U));
       }
       if (quote == text_.npos) {
         if (next_line()) continue;
         throw InputError(
             fmt::format("{}:{}: a quote is opened here and never closed. Close it, or double quotes that "
-                        "belong to the text",
+                        "belong to the text.",
                         reader_.path(), opened));
       }
       position_ = quote + 1;
@@ -107,7 +107,7 @@ class RowReader {
     }
     if (text_[position_] != ',' && !ends_here()) {
       throw InputError(
-          fmt::format("{}:{}: '{}' follows a closing quote. Double the quotes inside a quoted field (\"\")",
+          fmt::format("{}:{}: '{}' follows a closing quote. Double the quotes inside a quoted field (\"\").",
                       reader_.path(), line(), printable(std::string_view(text_).substr(position_, 12))));
     }
     return field;
@@ -136,22 +136,33 @@ class RowReader {
 
 std::vector<std::string> read_header(RowReader& rows, const std::string& path, Delimited kind) {
   Row header;
-  if (!rows.next(header)) throw InputError(fmt::format("{}: is empty. It needs a header line and records", path));
+  if (!rows.next(header)) throw InputError(fmt::format("{}: is empty. Give a header line and records.", path));
   std::set<std::string> seen;
   for (std::size_t column = 0; column < header.fields.size(); ++column) {
     const std::string& name = header.fields[column];
     if (name.find_first_not_of(" \t") == name.npos) {
-      throw InputError(fmt::format("{}:{}: column {} of the header has no name. The first line names the fields", path,
-                                   header.line, column + 1));
+      throw InputError(fmt::format("{}:{}: column {} of the header has no name. Name every field in the first line.",
+                                   path, header.line, column + 1));
     }
     if (!seen.insert(name).second) {
       throw InputError(fmt::format("{}:{}: the header names '{}' twice. {}", path, header.line, printable(name),
-                                   "Give each column a name of its own; a file without a header line needs one"));
+                                   "Give each column a name of its own; a file without a header line needs one."));
     }
   }
   if (kind == Delimited::tsv && header.fields.size() == 1 && header.fields[0].find(',') != std::string::npos) {
     throw InputError(
-        fmt::format("{}:{}: the header has commas and no tab. Name a comma-separated file .csv", path, header.line));
+        fmt::format("{}:{}: the header has commas and no tab. Name a comma-separated file .csv.", path, header.line));
+  }
+  const bool one = kind == Delimited::csv && header.fields.size() == 1;
+  if (one && header.fields[0].front() == '{') {
+    throw InputError(
+        fmt::format("{}:{}: holds JSON where a header line is expected. Name JSON lines .jsonl.", path, header.line));
+  }
+  for (const auto& [mark, name] : {std::pair(';', "semicolons"), std::pair('\t', "tabs"), std::pair('|', "bars")}) {
+    if (!one || header.fields[0].find(mark) == std::string::npos) continue;
+    throw InputError(fmt::format(
+        "{}:{}: the header has {} and no comma. {}", path, header.line, name,
+        mark == '\t' ? "Name a tab-separated file .tsv." : "Save the file with commas between the fields."));
   }
   return std::move(header.fields);
 }
@@ -165,10 +176,10 @@ std::vector<Record> read_delimited(const std::string& path, Delimited kind, std:
   Row row;
   while ((limit == 0 || records.size() < limit) && rows.next(row)) {
     if (row.fields.size() != names.size()) {
-      throw InputError(fmt::format("{}:{}: {} fields where the header has {}. {}", path, row.line, row.fields.size(),
-                                   names.size(),
-                                   kind == Delimited::csv ? "Put fields with commas or line breaks in double quotes"
-                                                          : "A field cannot hold a tab or a line break"));
+      throw InputError(fmt::format(
+          "{}:{}: {} fields where the header has {}. {}", path, row.line, row.fields.size(), names.size(),
+          kind == Delimited::csv ? "Put fields with commas or line breaks in double quotes."
+                                 : "Remove tabs and line breaks inside fields; they cannot be quoted here."));
     }
     Record record;
     record.line = row.line;

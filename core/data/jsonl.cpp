@@ -22,11 +22,12 @@ std::string remedy(const nlohmann::json& value) {
 }
 
 nlohmann::json parse_line(const std::string& line, const LineReader& reader) {
-  try {
-    return parse_strict_json(line, reader.path(), reader.line());
-  } catch (const InputError& error) {
-    throw InputError(fmt::format("{}. Each line must be one JSON object; correct this one or remove it", error.what()));
-  }
+  const char first = line[line.find_first_not_of(" \t\r")];
+  const bool is_table = reader.line() == 1 && first != '{' && first != '[' && line.find_first_of(",;\t") != line.npos;
+  return parse_strict_json(line, reader.path(), reader.line(), kMaxJsonDepth,
+                           is_table ? "Each line must be one JSON object; name a file with a header line and columns "
+                                      ".csv or .tsv."
+                                    : "Each line must be one JSON object; correct this one or remove it.");
 }
 
 }  // namespace

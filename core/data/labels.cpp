@@ -12,7 +12,7 @@ std::vector<TokenId> LabelTokens::of(const std::vector<std::string>& choices, co
   if (style_ == LabelStyle::letters && choices.size() > kMaxLetters) {
     throw InputError(
         fmt::format("{}: {} options but only {} letters. Set task.labels to options or task.scoring to "
-                    "option_likelihood",
+                    "option_likelihood.",
                     where, choices.size(), kMaxLetters));
   }
   std::vector<TokenId> tokens;
@@ -25,7 +25,7 @@ std::vector<TokenId> LabelTokens::of(const std::vector<std::string>& choices, co
       throw InputError(fmt::format(
           "{}: the options '{}' and '{}' begin with the same token ({} '{}'), so their scores "
           "cannot differ. Rename one, set task.labels to letters, or task.scoring to "
-          "option_likelihood",
+          "option_likelihood.",
           where, printable(letters ? letter_of(other->second) : choices[other->second]),
           printable(letters ? letter_of(k) : choices[k]), tokens.back(), printable(tokenizer_.token(tokens.back()))));
     }
@@ -40,7 +40,7 @@ TokenId LabelTokens::letter(std::size_t index, const std::string& where) {
     if (ids.size() != 1) {
       throw InputError(
           fmt::format("{}: the label '{}' is {} tokens in this tokenizer where one is needed. Set "
-                      "task.labels to options or task.scoring to option_likelihood",
+                      "task.labels to options or task.scoring to option_likelihood.",
                       where, text, ids.size()));
     }
     letters_.push_back(ids.front());
@@ -53,7 +53,9 @@ TokenId LabelTokens::first_token(const std::string& option, const std::string& w
   if (known != first_tokens_.end()) return known->second;
   const std::vector<TokenId> ids = tokenizer_.encode(" " + option, false);
   if (ids.empty()) {
-    throw InputError(fmt::format("{}: the option '{}' has no tokens in this tokenizer", where, printable(option)));
+    throw InputError(
+        fmt::format("{}: the option '{}' has no tokens in this tokenizer. Rename it, or set task.labels to letters.",
+                    where, printable(option)));
   }
   return first_tokens_.emplace(option, ids.front()).first->second;
 }

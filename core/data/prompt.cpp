@@ -28,7 +28,7 @@ std::string suggestion(const std::string& field, const nlohmann::json& fields) {
   constexpr std::size_t kShown = 10;
   const bool more = names.size() > kShown;
   if (more) names.resize(kShown);
-  return fmt::format(" The record has: {}{}", printable(fmt::format("{}", fmt::join(names, ", ")), 200),
+  return fmt::format(" The record has: {}{}.", printable(fmt::format("{}", fmt::join(names, ", ")), 200),
                      more ? ", ..." : "");
 }
 
@@ -94,7 +94,7 @@ std::string Prompt::render(const Record& record, const std::string& path, const 
     } else if (choices != nullptr && part.text == kChoicesField) {
       text += *choices;
     } else {
-      text += scalar_text(record, path, part.text, "the prompt");
+      text += scalar_text(record, path, part.text, "task.prompt");
     }
   }
   return text;
@@ -117,14 +117,16 @@ std::string scalar_text(const Record& record, const std::string& path, const std
                         const std::string& use) {
   const auto found = record.fields.find(field);
   if (found == record.fields.end()) {
-    throw InputError(fmt::format("{}:{}: {} needs the field '{}', which this record lacks.{}", path, record.line, use,
-                                 printable(field), suggestion(field, record.fields)));
+    throw InputError(
+        fmt::format("{}:{}: {} needs the field '{}', which this record lacks.{} Correct the recipe, or add the field.",
+                    path, record.line, use, printable(field), suggestion(field, record.fields)));
   }
   if (found->is_string()) return found->get<std::string>();
   if (found->is_number() || found->is_boolean()) return found->dump();
-  throw InputError(fmt::format("{}:{}: {} needs text or a number in the field '{}', which is of type {} here.{}", path,
-                               record.line, use, printable(field), found->type_name(),
-                               found->is_array() ? " Options are shown by {choices}" : ""));
+  throw InputError(
+      fmt::format("{}:{}: {} needs text or a number in the field '{}', which is of type {} here.{}", path, record.line,
+                  use, printable(field), found->type_name(),
+                  found->is_array() ? " Options are shown by {choices}." : " Correct the recipe or the record."));
 }
 
 }  // namespace chorale

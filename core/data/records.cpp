@@ -33,8 +33,9 @@ std::string record_id(const Record& record, const std::string& path) {
   if (found == record.fields.end() || found->is_null()) return std::to_string(record.line);
   if (found->is_number()) return found->dump();
   if (!found->is_string()) {
-    throw InputError(fmt::format("{}:{}: 'id' must be a string or a number, not a value of type {}", path, record.line,
-                                 found->type_name()));
+    throw InputError(
+        fmt::format("{}:{}: 'id' must be a string or a number, not a value of type {}. Write it so, or remove it.",
+                    path, record.line, found->type_name()));
   }
   const std::string& id = found->get_ref<const std::string&>();
   return id.empty() ? std::to_string(record.line) : id;
@@ -49,14 +50,15 @@ std::string record_format(const std::string& path) {
   if (extension == ".tsv") return "tsv";
   throw InputError(
       fmt::format("{}: the kind of data file is not known from its name. Name it .jsonl (one JSON object a line), .csv "
-                  "or .tsv (with a header line)",
+                  "or .tsv (with a header line).",
                   path));
 }
 
 RecordFile read_records(const std::string& path, std::size_t limit) {
   RecordFile file{path, read_by_format(path, limit)};
   if (file.records.empty()) {
-    throw InputError(fmt::format("{}: holds no record. A data file needs at least one", path));
+    throw InputError(
+        fmt::format("{}: holds no record. It needs at least one: check that it is the file you mean.", path));
   }
   std::unordered_map<std::string, std::size_t> line_of;
   line_of.reserve(file.records.size());
@@ -66,7 +68,7 @@ RecordFile read_records(const std::string& path, std::size_t limit) {
     if (!fresh) {
       throw InputError(
           fmt::format("{}:{}: the id '{}' is already that of line {}. Ids must differ (a record without "
-                      "one has its line number)",
+                      "one has its line number).",
                       path, record.line, printable(record.id), first->second));
     }
   }

@@ -28,7 +28,7 @@ Split split_by_hash(const RecordFile& file, double fraction) {
   if (split.taken.records.empty() || split.rest.records.empty()) {
     throw InputError(
         fmt::format("{}: a share of {} of its {} records leaves one side empty. Give more records, another "
-                    "data.validation.fraction, or data.validation.path",
+                    "data.validation.fraction, or data.validation.path.",
                     file.path, fraction, file.records.size()));
   }
   return split;

@@ -38,7 +38,7 @@ class Encoder {
     if (set.examples.empty()) {
       throw InputError(
           fmt::format("{}: all {} records are longer than data.max_tokens ({}). Raise it, or set "
-                      "data.too_long to truncate_left",
+                      "data.too_long to truncate_left.",
                       file_.path, file_.records.size(), options_.max_tokens));
     }
     set.class_names = class_names(set.examples);
@@ -81,7 +81,7 @@ class Encoder {
     if (!prompt_.uses(kChoicesField)) return {};
     const bool letters = task_.labels == LabelStyle::letters;
     if (letters && choices.size() > kMaxLetters) {
-      throw InputError(fmt::format("{}: {} options but only {} letters. Set task.labels to options", where(record),
+      throw InputError(fmt::format("{}: {} options but only {} letters. Set task.labels to options.", where(record),
                                    choices.size(), kMaxLetters));
     }
     return choices_text(choices, letters);
@@ -91,7 +91,7 @@ class Encoder {
     const std::string text = prompt_.render(record, file_.path, choices);
     std::vector<TokenId> ids = text.empty() ? std::vector<TokenId>() : tokenizer_.encode(text, true);
     if (ids.empty()) {
-      throw InputError(fmt::format("{}: the prompt is empty for this record. Fill in its fields or remove the record",
+      throw InputError(fmt::format("{}: the prompt is empty for this record. Fill in its fields or remove the record.",
                                    where(record)));
     }
     return ids;
@@ -100,7 +100,7 @@ class Encoder {
   std::vector<TokenId> continuation(const std::string& text, const Record& record) const {
     std::vector<TokenId> ids = text.empty() ? std::vector<TokenId>() : tokenizer_.encode(" " + text, false);
     if (ids.empty()) {
-      throw InputError(fmt::format("{}: the {} '{}' has no tokens. Fill it in or remove the record", where(record),
+      throw InputError(fmt::format("{}: the {} '{}' has no tokens. Fill it in or remove the record.", where(record),
                                    task_.kind == TaskKind::completion ? "answer" : "option", printable(text)));
     }
     return ids;
@@ -129,7 +129,7 @@ class Encoder {
     if (options_.too_long == TooLong::error) {
       throw InputError(
           fmt::format("{}: {} tokens are more than data.max_tokens ({}). Raise it, or set data.too_long to "
-                      "skip or truncate_left",
+                      "skip or truncate_left.",
                       where(record), length, options_.max_tokens));
     }
     truncate_left(example.prompt, longest, record);
@@ -144,7 +144,7 @@ class Encoder {
     if (longest + kept_in_front >= options_.max_tokens) {
       throw InputError(
           fmt::format("{}: the longest answer has {} tokens, which leaves no room for the prompt in "
-                      "data.max_tokens ({}). Raise it",
+                      "data.max_tokens ({}). Raise it.",
                       where(record), longest, options_.max_tokens));
     }
     const std::size_t excess = prompt.size() + longest - options_.max_tokens;

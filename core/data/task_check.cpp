@@ -13,13 +13,13 @@ namespace chorale {
 namespace {
 
 void check_fixed_choices(const std::vector<std::string>& choices, std::vector<std::string>& mistakes) {
-  if (choices.size() < 2) mistakes.emplace_back("task.choices: a choice needs at least two options");
+  if (choices.size() < 2) mistakes.emplace_back("task.choices: list at least two; a choice needs them");
   std::set<std::string> seen;
   for (const std::string& choice : choices) {
     if (choice.find_first_not_of(" \t\r\n") == choice.npos) {
-      mistakes.emplace_back("task.choices: an option has no text");
+      mistakes.emplace_back("task.choices: an option has no text; fill it in");
     } else if (!seen.insert(choice).second) {
-      mistakes.push_back(fmt::format("task.choices: the option '{}' stands there twice", printable(choice)));
+      mistakes.push_back(fmt::format("task.choices: the option '{}' stands there twice; keep one", printable(choice)));
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/base/errors.hpp"
+#include "core/base/newer_format.hpp"
 #include "core/base/printable.hpp"
 #include "core/base/sha256.hpp"
 #include "core/base/strict_json.hpp"
@@ -51,10 +52,7 @@ json read_manifest(const std::string& path) {
     refuse(path, "is no manifest of a checkpoint");
   }
   const auto version = manifest["format_version"].get<std::int64_t>();
-  if (version > kManifestVersion) {
-    throw InputError(fmt::format("{}: has format_version {}, this program reads up to {}. Use a newer chorale.", path,
-                                 version, kManifestVersion));
-  }
+  if (version > kManifestVersion) throw NewerFormatError(path, version, kManifestVersion);
   if (!manifest.value("step", json()).is_number_unsigned() || !manifest.value("files", json()).is_object() ||
       manifest["files"].empty()) {
     refuse(path, "lacks 'step' or 'files'");
@@ -131,6 +129,8 @@ CheckpointSearch find_latest_valid(const std::string& checkpoints) {
       if (checkpoint.step != step) refuse(directory, fmt::format("its manifest is that of step {}", checkpoint.step));
       search.found = std::move(checkpoint);
       break;
+    } catch (const NewerFormatError&) {
+      throw;  // going on from an older state beside it would lose what the newer program did
     } catch (const InputError& error) {
       search.problems.emplace_back(error.what());
       search.damaged.push_back(directory);

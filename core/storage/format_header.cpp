@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/base/errors.hpp"
+#include "core/base/newer_format.hpp"
 #include "core/base/printable.hpp"
 
 namespace chorale {
@@ -20,10 +21,7 @@ void check_format_header(const hdf5::Group& root, const std::string& format, std
                                  printable(root.string_attribute("format").value_or("?")), format));
   }
   const std::int64_t version = root.integer_attribute("format_version").value_or(newest);
-  if (version > newest) {
-    throw InputError(fmt::format("{}: has format_version {}, this program reads up to {}. Use a newer chorale.", file,
-                                 version, newest));
-  }
+  if (version > newest) throw NewerFormatError(file, version, newest);
 }
 
 std::string format_of_file(const std::string& path) {

@@ -83,7 +83,8 @@ std::vector<std::int32_t> read_labels(const hdf5::Group& group, const Prediction
   }
   const hdf5::Dataset dataset = group.dataset("labels");
   if (dataset.shape() != std::vector<std::size_t>{table.examples}) {
-    refuse(dataset.place(), fmt::format("must hold one label for each of the {} examples", table.examples));
+    refuse(dataset.place(),
+           fmt::format("must hold one label for each of the {} examples. Write it anew.", table.examples));
   }
   std::vector<std::int32_t> labels;
   for (const std::int64_t label : dataset.read<std::int64_t>()) {
@@ -108,7 +109,8 @@ std::vector<std::string> read_ids(const hdf5::Group& group, const PredictionTabl
   const hdf5::Dataset dataset = group.dataset("example_ids");
   ids = dataset.read_strings();
   if (ids.size() != table.examples) {
-    refuse(dataset.place(), fmt::format("must hold one id for each of the {} examples", table.examples));
+    refuse(dataset.place(),
+           fmt::format("must hold one id for each of the {} examples. Write it anew.", table.examples));
   }
   std::unordered_set<std::string_view> seen;
   for (const std::string& id : ids) {
@@ -123,7 +125,7 @@ PredictionTable read_set(const hdf5::Group& group, const std::string& name) {
   const hdf5::Dataset dataset = group.dataset("log_probabilities");
   const std::vector<std::size_t>& shape = dataset.shape();
   if (shape.size() != 3 || dataset.elements() == 0) {
-    refuse(dataset.place(), "must have the axes [members, examples, choices], none of them empty");
+    refuse(dataset.place(), "must have the axes [members, examples, choices], none of them empty. Write it anew.");
   }
   PredictionTable table;
   table.name = name;

@@ -8,6 +8,7 @@
 #include "core/base/mapped_file.hpp"
 #include "core/base/printable.hpp"
 #include "core/base/strict_json.hpp"
+#include "core/tokenizer/remedy.hpp"
 
 namespace chorale {
 
@@ -18,7 +19,8 @@ nlohmann::json read_json_file(const std::string& path) {
 }
 
 void JsonNode::fail(std::string_view message) const {
-  throw InputError(fmt::format("{}: {}{}{}", *file_, printable(key_, 120), key_.empty() ? "" : ": ", message));
+  throw InputError(fmt::format("{}: {}{}{}", *file_, printable(key_, 120), key_.empty() ? "" : ": ",
+                               with_tokenizer_remedy(message)));
 }
 
 void JsonNode::wrong_type(std::string_view expected) const {

@@ -12,6 +12,7 @@
 #include "core/tokenizer/byte_level_tokenizer.hpp"
 #include "core/tokenizer/known_patterns.hpp"
 #include "core/tokenizer/pattern_syntax.hpp"
+#include "core/tokenizer/remedy.hpp"
 
 namespace chorale {
 
@@ -30,7 +31,7 @@ constexpr std::array<GgufPreTokenizer, 6> known_pre_tokenizers{{
 }};
 
 [[noreturn]] void fail(const std::string& path, std::string_view key, std::string_view message) {
-  throw InputError(fmt::format("{}: {}: {}", path, key, message));
+  throw InputError(fmt::format("{}: {}: {}", path, key, with_tokenizer_remedy(message)));
 }
 
 PreTokenizer build_pre_tokenizer(const GgufPreTokenizer& known) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "core/base/errors.hpp"
+#include "core/base/printable.hpp"
 #include "core/weights/config_json.hpp"
 #include "core/weights/expected_tensors.hpp"
 #include "core/weights/gguf.hpp"
@@ -14,6 +15,8 @@
 
 namespace chorale {
 namespace {
+
+namespace fs = std::filesystem;
 
 // Without this a model in 8-bit floats would be reported as lacking its tensors.
 void refuse_undecodable(const SafetensorsDirectory& files, const ModelConfig& config) {
@@ -38,7 +41,31 @@ std::unique_ptr<BaseFiles> open_gguf(const std::string& path) {
                            .refuse_unused = true});
 }
 
+// A directory without config.json is often one that belongs elsewhere in the recipe or on the command line.
+void refuse_other_directories(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::exists(path / "config.json", ignored)) return;
+  if (fs::exists(path / "adapter_config.json", ignored)) {
+    throw InputError(
+        fmt::format("{}: is a PEFT adapter, not a base model. Give the base it was trained over (its "
+                    "adapter_config.json names it), and the adapter by --adapters.",
+                    path.string()));
+  }
+  if (fs::exists(path / "checkpoints", ignored)) {
+    throw InputError(
+        fmt::format("{}: is the directory of a run, not a base model. Give the base (base.path in its "
+                    "recipe.yaml).",
+                    path.string()));
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(path, ignored)) {
+    if (entry.path().extension() != ".gguf") continue;
+    throw InputError(fmt::format("{}: holds no config.json, but {}. Name that file itself.", path.string(),
+                                 printable(entry.path().filename().string())));
+  }
+}
+
 std::unique_ptr<BaseFiles> open_directory(const std::string& path) {
+  refuse_other_directories(path);
   ModelConfig config = read_model_config(path);
   auto files = std::make_unique<SafetensorsDirectory>(path);
   refuse_undecodable(*files, config);

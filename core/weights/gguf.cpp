@@ -5,8 +5,10 @@
 #include <array>
 #include <cstring>
 #include <fstream>
+#include <string_view>
 
 #include "core/base/errors.hpp"
+#include "core/base/foreign_file.hpp"
 #include "core/base/printable.hpp"
 #include "core/weights/gguf_tensors.hpp"
 
@@ -15,13 +17,13 @@ namespace {
 
 constexpr std::uint32_t newest_version = 3;
 
-std::uint32_t read_version(ByteReader& reader) {
+std::uint32_t read_version(ByteReader& reader, std::string_view start) {
   const auto magic = reader.take(4, "the magic number");
   if (std::memcmp(magic.data(), "GGUF", 4) != 0) {
     throw InputError(
-        fmt::format("{}: is not a GGUF file: it does not begin with 'GGUF'. Name a .gguf file or a Hugging "
+        fmt::format("{}: is not a GGUF file: it does not begin with 'GGUF'.{} Name a .gguf file or a Hugging "
                     "Face model directory.",
-                    reader.path()));
+                    reader.path(), foreign_kind_hint(start)));
   }
   const auto version = reader.number<std::uint32_t>("the format version");
   if (version != 0 && (version & 0xffffU) == 0) {
@@ -49,7 +51,7 @@ std::uint32_t read_version(ByteReader& reader) {
 
 GgufFile::GgufFile(const std::string& path) : file_(path) {
   ByteReader reader(file_.bytes(), path);
-  version_ = read_version(reader);
+  version_ = read_version(reader, {reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()});
   const auto tensor_count = reader.number<std::uint64_t>("the number of tensors");
   const auto key_count = reader.number<std::uint64_t>("the number of metadata keys");
   metadata_ = Metadata::read(reader, key_count);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/base/errors.hpp"
+#include "core/base/foreign_file.hpp"
 #include "core/base/printable.hpp"
 #include "core/base/strict_json.hpp"
 #include "core/weights/byte_reader.hpp"
@@ -156,6 +157,11 @@ void expect_exact_cover(std::vector<Entry>& entries, std::uint64_t data_size, co
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
+  const std::string_view start{reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()};
+  if (const auto kind = foreign_kind(start);
+      kind && !start.substr(std::min<std::size_t>(8, start.size())).starts_with('{')) {
+    throw InputError(fmt::format("{}: is no safetensors file but {}. Fetch the model again.", path, kind->name));
+  }
   ByteReader reader(file_.bytes(), path);
   const json header = parse_strict_json(read_header(reader), path + " (header)");
   const auto data = reader.take(reader.left(), "the data");

@@ -30,7 +30,7 @@ void validate(const ValidateOptions& options) {
     write_output(recipe_reference());
     return;
   }
-  if (options.recipe.empty()) throw UsageError("no recipe given; write chorale validate RECIPE");
+  if (options.recipe.empty()) throw UsageError("RECIPE: no recipe given; write chorale validate RECIPE");
   const Recipe recipe = options.no_files ? load_recipe(options.recipe, options.overrides)
                                          : load_recipe_and_check_files(options.recipe, options.overrides);
   for (const std::string& note : recipe_notes(recipe)) spdlog::warn("{}", note);

@@ -69,7 +69,8 @@ void apply_override(Node& root, const std::string& text, Mistakes& mistakes) {
       at = &child_of_map(*at, part, place);
     } else {
       if (at->kind == Node::Kind::scalar) {
-        mistakes.add(place, key, fmt::format("{} is a single value, it has no key '{}'", path, part));
+        mistakes.add(place, key,
+                     fmt::format("{0} is a single value, it has no key '{1}'; write {0}=VALUE", path, part));
       }
       return;
     }

@@ -58,13 +58,13 @@ std::string Reader::unknown_key_message(const std::string& name) const {
   for (const Section* other : all_sections()) {
     for (const Key& key : other->keys) {
       if (key.name != name) continue;
-      return other->path.empty() ? std::string("unknown key here; it belongs at the top of the recipe")
-                                 : fmt::format("unknown key here; it belongs to '{}'", other->path);
+      return other->path.empty() ? std::string("unknown key here; move it to the top of the recipe")
+                                 : fmt::format("unknown key here; move it to '{}'", other->path);
     }
   }
   const std::string near = nearest(name, std::span<const std::string_view>(names));
   if (!near.empty()) return fmt::format("unknown key; did you mean '{}'?", near);
-  return fmt::format("unknown key; known here: {}", fmt::join(names, ", "));
+  return fmt::format("unknown key; use one of those known here: {}", fmt::join(names, ", "));
 }
 
 const Node* Reader::find(std::string_view name) const {

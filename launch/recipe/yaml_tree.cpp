@@ -196,7 +196,8 @@ Node parse_yaml(std::string_view text, const std::string& source, const Place* p
     return place_of_all != nullptr ? *place_of_all : Place{shared_source, line, column};
   };
   if (text.size() > kMostBytes) {
-    mistakes.add(place_at(1, 1), "", fmt::format("{} bytes are no recipe; the limit is 1 MiB", text.size()));
+    mistakes.add(place_at(1, 1), "",
+                 fmt::format("{} bytes are no recipe; the limit is 1 MiB; give the path of a recipe", text.size()));
     return broken_at(place_at(1, 1));
   }
   if (const auto bad = bad_byte(text)) {
@@ -220,12 +221,12 @@ Node parse_yaml(std::string_view text, const std::string& source, const Place* p
     Mistakes of_second;
     TreeBuilder second(shared_source, place_of_all, of_second);
     if (parser.HandleNextDocument(second)) {
-      mistakes.add(second.take().place, "", "a second YAML document starts here; a recipe is one document");
+      mistakes.add(second.take().place, "", "a second YAML document starts here; keep one; a recipe is one document");
     }
     return root;
   } catch (const TooDeep& deep) {
     const Place place = builder.place(deep.mark);
-    mistakes.add(place, "", fmt::format("nested deeper than {} levels; no recipe needs that", kMostLevels));
+    mistakes.add(place, "", fmt::format("nested deeper than {} levels; write it with fewer", kMostLevels));
     return broken_at(place);
   } catch (const YAML::Exception& error) {
     const Place place = builder.place(error.mark);
