@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <span>
@@ -17,6 +18,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/nearest.hpp"
 #include "core/base/printable.hpp"
+#include "core/model/torch_version.hpp"
 #include "distributed/world.hpp"
 #include "launch/commands/calibrate.hpp"
 #include "launch/commands/common.hpp"
@@ -173,11 +175,42 @@ void check_same_command(int argc, char** argv, World& world) {
   });
 }
 
+// Another torch than the one compiled against may crash, or worse, compute something else. Doctor reports it itself.
+void check_torch(int argc, char** argv) {
+  if (argc >= 2 && std::string_view(argv[1]) == "doctor") return;
+  const std::string wrong = torch_mismatch(CHORALE_TORCH_VERSION, loaded_torch_version(), loaded_torch_directory());
+  if (!wrong.empty()) throw UsageError(wrong);
+}
+
+// srun starts a process a task even where MPI cannot tell them of each other: each would do the whole job, and in the
+// same directory. 0, or the number of processes.
+std::int64_t strangers_from_srun(int argc, char** argv) {
+  const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+  if (tasks == nullptr || launched_by_mpi() || !is_shared(argc, argv) || std::string_view(argv[1]) == "doctor")
+    return 0;
+  const long number = std::strtol(tasks, nullptr, 10);
+  return number > 1 ? number : 0;
+}
+
+// One process that knows of no others.
+int run_alone(int argc, char** argv, World& world) {
+  check_torch(argc, argv);
+  const std::int64_t strangers = strangers_from_srun(argc, argv);
+  if (strangers == 0) return run_command(argc, argv, world);
+  const char* number = std::getenv("SLURM_PROCID");
+  if (number != nullptr && std::string_view(number) != "0") return static_cast<int>(ExitCode::usage);
+  throw UsageError(
+      fmt::format("srun: it started {} processes that do not know of each other, and each would do the whole job. Use "
+                  "srun --mpi=pmix, or mpirun.",
+                  strangers));
+}
+
 int run(int argc, char** argv, World& world) {
-  const auto command = [&] { return run_command(argc, argv, world); };
-  if (world.size() == 1) return exit_code_of(world, Ranks::all, command);
+  if (world.size() == 1) return exit_code_of(world, Ranks::all, [&] { return run_alone(argc, argv, world); });
   return exit_code_of(world, Ranks::all, [&] {
+    world.together([&] { check_torch(argc, argv); });
     check_same_command(argc, argv, world);
+    const auto command = [&] { return run_command(argc, argv, world); };
     if (is_shared(argc, argv)) return command();
     const int code = world.is_root() ? exit_code_of(world, Ranks::this_one, command) : 0;
     return std::stoi(world.broadcast(std::to_string(code)));

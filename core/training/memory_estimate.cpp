@@ -3,8 +3,34 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "core/weights/expected_tensors.hpp"
 
 namespace chorale {
+namespace {
+
+// The smallest memory.max on the way from this process' control group to the root (cgroup v2, see the kernel's
+// Documentation/admin-guide/cgroup-v2.rst); 0: no limit, or none that can be seen.
+std::uint64_t group_limit() {
+  std::ifstream own("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(own, line) && !line.starts_with("0::")) {
+  }
+  if (!line.starts_with("0::")) return 0;
+  std::uint64_t limit = 0;
+  for (std::filesystem::path group = "/sys/fs/cgroup" + line.substr(3); group.string().size() >= 14;
+       group = group.parent_path()) {
+    std::uint64_t value = 0;
+    // "max" is no number and leaves the limit as it is.
+    if (std::ifstream(group / "memory.max") >> value && value > 0 && (limit == 0 || value < limit)) limit = value;
+  }
+  return limit;
+}
+
+}  // namespace
 
 std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLayout& layout,
                                        std::uint64_t element_bytes) {
@@ -15,10 +41,27 @@ std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLa
   return static_cast<std::uint64_t>((model.layers - layout.lowest_layer()) * elements) * element_bytes;
 }
 
+std::uint64_t base_bytes(const ModelConfig& model, std::uint64_t element_bytes) {
+  std::uint64_t bytes = 0;
+  for (const ExpectedTensor& tensor : expected_tensors(model)) {
+    std::uint64_t elements = 1;
+    for (const std::int64_t size : tensor.shape) elements *= static_cast<std::uint64_t>(size);
+    bytes += elements * (tensor.name.ends_with("norm.weight") ? 4 : element_bytes);
+  }
+  return bytes;
+}
+
+std::uint64_t adapter_bytes(std::int64_t parameters, bool early_stopping) {
+  return static_cast<std::uint64_t>(parameters) * 4 * (early_stopping ? 5 : 4);
+}
+
 std::uint64_t physical_memory() {
   const long pages = sysconf(_SC_PHYS_PAGES);
   const long size = sysconf(_SC_PAGE_SIZE);
-  return pages > 0 && size > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size) : 0;
+  const std::uint64_t all =
+      pages > 0 && size > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size) : 0;
+  const std::uint64_t limit = group_limit();
+  return limit > 0 && (all == 0 || limit < all) ? limit : all;
 }
 
 std::int64_t automatic_micro_batch(const Decoder& decoder, const AdapterLayout& layout, const ExampleBatcher& batcher,

@@ -13,7 +13,15 @@ namespace chorale {
 [[nodiscard]] std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLayout& layout,
                                                      std::uint64_t element_bytes);
 
-/// Physical memory of this machine in bytes (0 when unknown).
+/// Bytes of the frozen weights in memory: norms stay in float32, everything else takes `element_bytes` (4 or 2).
+[[nodiscard]] std::uint64_t base_bytes(const ModelConfig& model, std::uint64_t element_bytes);
+
+/// Bytes of one member's adapter in training: parameters, gradients and two moments, and with early stopping its best
+/// state so far.
+[[nodiscard]] std::uint64_t adapter_bytes(std::int64_t parameters, bool early_stopping);
+
+/// Physical memory of this machine in bytes (0 when unknown), or what the process' control group may use of it, where
+/// that is less (containers, Slurm jobs).
 [[nodiscard]] std::uint64_t physical_memory();
 
 /// Largest micro-batch (examples per member and pass) whose activations take at most a quarter of `memory` (bytes; 0:

@@ -21,18 +21,6 @@ std::int64_t layer_weights(const ModelConfig& model) {
   return weights;
 }
 
-// Norms stay in float32, everything else is kept in the recipe's type.
-std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype) {
-  std::uint64_t bytes = 0;
-  for (const ExpectedTensor& tensor : expected_tensors(model)) {
-    std::uint64_t elements = 1;
-    for (const std::int64_t size : tensor.shape) elements *= static_cast<std::uint64_t>(size);
-    const bool whole = dtype == BaseDtype::float32 || tensor.name.ends_with("norm.weight");
-    bytes += elements * (whole ? 4 : 2);
-  }
-  return bytes;
-}
-
 class Costs {
  public:
   Costs(const Recipe& recipe, const ModelConfig& model, const AdapterLayout& layout, const Plan& plan,
@@ -41,7 +29,7 @@ class Costs {
         plan_(plan),
         memory_(memory),
         row_bytes_(activation_bytes_per_row(model, layout, 4)),
-        base_bytes_(base_bytes(model, recipe.base.dtype)) {}
+        base_bytes_(base_bytes(model, recipe.base.dtype == BaseDtype::float32 ? 4 : 2)) {}
 
   [[nodiscard]] GroupCost of(const PlacementGroup& group) const {
     const std::int64_t batch = recipe_.training.batch_size;
@@ -77,8 +65,7 @@ class Costs {
     cost.tokens = tokens(group.members, examples, 1);
     cost.flops = cost.tokens * flops_per_token();
     cost.base_bytes = base_bytes_;
-    const std::uint64_t copies = recipe_.training.early_stopping ? 5 : 4;
-    cost.adapter_bytes = static_cast<std::uint64_t>(group.members * plan_.parameters) * 4 * copies;
+    cost.adapter_bytes = adapter_bytes(group.members * plan_.parameters, recipe_.training.early_stopping.has_value());
     cost.activation_bytes = static_cast<std::uint64_t>(cost.micro_batch) * example_bytes +
                             static_cast<std::uint64_t>(plan_.rows.common * group.members) * row_bytes_;
     return cost;

@@ -29,6 +29,22 @@ void check_tokens(const ExampleSet& set, const Tokenizer& tokenizer, std::int64_
   }
 }
 
+// Sorted data that a limit cuts off, or an answer field that says something else: nothing can be learned or measured.
+void warn_of_one_label(const ExampleSet& set, const Recipe& recipe) {
+  constexpr std::size_t kFewest = 10;  // fewer may well agree by chance
+  if (recipe.task.kind != TaskKind::multiple_choice || set.examples.size() < kFewest) return;
+  const std::int32_t label = set.examples.front().label;
+  const bool same = std::all_of(set.examples.begin(), set.examples.end(),
+                                [&](const Example& example) { return example.label == label; });
+  if (!same || label < 0) return;
+  spdlog::warn(
+      "{}: all {} examples of data.{} have the same answer, '{}'. Check task.answer, and that data.{}.limit does not "
+      "cut "
+      "off a sorted file",
+      set.path, set.examples.size(), set.name, printable(set.class_names[static_cast<std::size_t>(label)], 60),
+      set.name);
+}
+
 ExampleSet encode(const RecordFile& file, const Recipe& recipe, const BaseTokens& base, const std::string& name,
                   bool labelled) {
   EncodeOptions options;
@@ -38,6 +54,7 @@ ExampleSet encode(const RecordFile& file, const Recipe& recipe, const BaseTokens
   options.too_long = recipe.data.too_long;
   ExampleSet set = encode_examples(file, recipe.task, base.tokenizer, options);
   check_tokens(set, base.tokenizer, base.vocabulary);
+  warn_of_one_label(set, recipe);
   spdlog::info("{}: {} examples of {}{}{}", name, set.examples.size(), file.path,
                set.skipped_too_long > 0 ? fmt::format(", {} too long and skipped", set.skipped_too_long) : "",
                set.truncated > 0 ? fmt::format(", {} cut at the left", set.truncated) : "");

@@ -16,6 +16,7 @@
 #include "core/weights/base_files.hpp"
 #include "launch/training/data_sets.hpp"
 #include "launch/training/evaluation.hpp"
+#include "launch/training/memory_check.hpp"
 #include "launch/training/run_checkpoints.hpp"
 #include "launch/training/run_control.hpp"
 #include "launch/training/run_files.hpp"
@@ -49,13 +50,20 @@ struct Inputs {
 
 Inputs load_inputs(const Recipe& recipe, const World& world) {
   Inputs inputs;
+  inputs.decoder.device = choose_device(recipe.base.device, world.node_rank());  // quick to find missing, so first
   inputs.base = open_base(recipe.base.path);
   const auto tokenizer = load_tokenizer(recipe.base.path);
   inputs.sets = load_data_sets(recipe, {*tokenizer, inputs.base->config().vocabulary});
   inputs.layout.emplace(inputs.base->config(), recipe.adapter);
   inputs.decoder.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
-  inputs.decoder.device = choose_device(recipe.base.device, world.node_rank());
   return inputs;
+}
+
+// The rank's share of a batch is rounded up: of several ranks the first has it.
+MemoryNeed need_of(const Recipe& recipe, const Inputs& inputs, const RunWorld& run) {
+  const std::int64_t ranks = run.group().size();
+  return least_memory(recipe, inputs.base->config(), inputs.sets.train, static_cast<std::int64_t>(run.members().size()),
+                      (recipe.training.batch_size + ranks - 1) / ranks);
 }
 
 AdapterBank make_bank(const Recipe& recipe, const Inputs& inputs, const RunWorld& run) {
@@ -110,6 +118,10 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
     spdlog::info("{} holds a finished run; nothing is left to do", recipe.output_directory);
     return files ? *files->finished() : RunResult();
   }
+  world.together([&] {
+    if (inputs.decoder.device.is_cpu())
+      check_memory(need_of(recipe, inputs, run), physical_memory(), world.node_size(), world.host());
+  });
   std::string fingerprint;
   world.on_root([&] { fingerprint = inputs.base->fingerprint(); });
   fingerprint = world.broadcast(fingerprint);
