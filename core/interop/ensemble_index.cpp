@@ -9,6 +9,7 @@
 
 #include "core/base/errors.hpp"
 #include "core/base/mapped_file.hpp"
+#include "core/base/newer_format.hpp"
 #include "core/base/printable.hpp"
 #include "core/base/sha256.hpp"
 #include "core/base/strict_json.hpp"
@@ -66,8 +67,7 @@ EnsembleIndex read_ensemble_index(const std::string& directory) {
     refuse(path, "is not the index of an exported ensemble");
   }
   if (const auto version = object["format_version"].get<std::int64_t>(); version > kEnsembleVersion) {
-    throw InputError(fmt::format("{}: has format_version {}, this program reads up to {}. Use a newer chorale.", path,
-                                 version, kEnsembleVersion));
+    throw NewerFormatError(path, version, kEnsembleVersion);
   }
   EnsembleIndex index;
   index.kind = text_of(object, "kind", path);
