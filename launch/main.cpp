@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +26,7 @@
 #include "launch/commands/doctor.hpp"
 #include "launch/commands/evaluate.hpp"
 #include "launch/commands/export.hpp"
+#include "launch/commands/help_format.hpp"
 #include "launch/commands/inspect.hpp"
 #include "launch/commands/merge.hpp"
 #include "launch/commands/plan.hpp"
@@ -143,6 +145,7 @@ int run_command(int argc, char** argv, World& world) {
       "Trains an ensemble of LoRA adapters over one frozen language model and reports how far its predictions "
       "can be trusted.",
       "chorale");
+  app.formatter(std::make_shared<HelpFormat>());  // the commands added below take it over
   app.set_version_flag("--version", std::string("chorale " CHORALE_VERSION " (torch " CHORALE_TORCH_VERSION ")"));
   app.require_subcommand(1);
   app.footer("Example:\n  chorale train recipes/quickstart.yaml\n\n`chorale COMMAND --help` explains a command.\n");

@@ -39,15 +39,18 @@ double number(const json& object, std::initializer_list<const char*> path) {
   return at->is_number() ? at->get<double>() : std::nan("");
 }
 
+// Three decimals, fewer where there are more digits before them: at most five characters below 100 000.
 std::string shown(double value) {
-  return std::isnan(value) ? "-" : fmt::format("{:.3f}", value);
+  if (std::isnan(value)) return "-";
+  const double size = std::abs(value);
+  return fmt::format("{:.{}f}", value, size < 9.9995 ? 3 : size < 99.995 ? 2 : size < 999.95 ? 1 : 0);
 }
 
 std::string painted(const std::string& text, const char* code, bool colour) {
   return colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
 }
 
-// "0.704 +1.0 %", green where it is an improvement of at least a tenth of a per cent.
+// "0.704 +1.0%", green where it is an improvement of at least a tenth of a per cent.
 std::string with_change(double value, double base, const Column& column, bool colour) {
   if (std::isnan(value) || std::isnan(base) || base == 0.0) {
     return shown(value);
@@ -55,7 +58,8 @@ std::string with_change(double value, double base, const Column& column, bool co
   const double change = 100.0 * (value / base - 1.0);
   const bool better = column.higher_is_better ? change >= 0.05 : change <= -0.05;
   const char* code = std::abs(change) < 0.05 ? "0" : (better ? "32" : "31");
-  return fmt::format("{} {}", shown(value), painted(fmt::format("{:+.1f} %", change), code, colour));
+  return fmt::format("{} {}", shown(value),
+                     painted(fmt::format("{:+.{}f}%", change, std::abs(change) < 99.95 ? 1 : 0), code, colour));
 }
 
 std::string interval(const json& dataset, const char* row, const char* metric) {
@@ -65,7 +69,7 @@ std::string interval(const json& dataset, const char* row, const char* metric) {
   }
   const json& ends = dataset.at(place);
   const auto end = [](const json& value) { return value.is_number() ? shown(value.get<double>()) : "-"; };
-  return fmt::format("[{}, {}]", end(ends[0]), end(ends[1]));
+  return fmt::format("{}..{}", end(ends[0]), end(ends[1]));
 }
 
 class Rows {
@@ -85,7 +89,7 @@ class Rows {
     for (const Column& column : columns_) {
       const double spread = number(dataset_, {"members", "std", column.metric});
       const std::string value = value_text(dataset_.at("members").at("mean"), column);
-      cells.push_back(std::isnan(spread) ? value : fmt::format("{} ± {:.3f}", value, spread));
+      cells.push_back(std::isnan(spread) ? value : fmt::format("{} ±{}", value, shown(spread)));
     }
     finish(cells, "members_mean");
   }
@@ -133,10 +137,12 @@ class Rows {
 std::string explanation(const json& dataset, bool several) {
   std::string text;
   if (several) {
-    text += "±: standard deviation over members; per cent: change against the members' mean.\n";
+    text += "±: standard deviation over members; %: change against the members' mean.\n";
   }
   if (dataset.contains("intervals")) {
-    text += "[low, high]: 95 % bootstrap interval over examples (ECE: centred, for resampling inflates it).\n";
+    text +=
+        "low..high: 95 % bootstrap interval over examples (ECE: centred, for resampling\n"
+        "inflates it).\n";
   }
   return text;
 }
@@ -194,27 +200,30 @@ std::string result_table(const json& dataset, bool colour) {
   return text;
 }
 
-std::string shifted_table(const json& datasets) {
+std::string shifted_table(const json& datasets, std::size_t columns) {
+  const std::size_t name_columns = columns - 66;  // what the columns of numbers leave
   Table table;
-  table.add_row({"", "examples", "total", "epistemic", "disagree", "AUROC entropy", "mutual inf.", "max prob."});
+  table.add_row({"", "", "", "", "", "AUROC:", "", ""});
+  table.add_row({"", "examples", "total", "epistemic", "disagree", "entropy", "mutual", "max prob."});
   bool any = false;
   const auto add = [&](const std::string& name, const json& dataset) {
-    std::vector<std::string> cells = {shortened(name, 16), dataset.at("examples").dump()};
+    std::vector<std::string> cells = {shortened(name, name_columns), dataset.at("examples").dump()};
     for (const char* part : {"total", "epistemic"}) {
       cells.push_back(shown(number(dataset, {"uncertainty", part})));
     }
     cells.push_back(fmt::format("{:.1f} %", 100.0 * number(dataset, {"disagreement"})));
+    std::vector<std::string> below(cells.size());
     if (dataset.contains("detection")) {
       for (const char* score : {"entropy", "mutual_information", "max_probability"}) {
-        const double ensemble = number(dataset, {"detection", "ensemble", "auroc", score});
-        const double members = number(dataset, {"detection", "members_mean", "auroc", score});
+        cells.push_back(shown(number(dataset, {"detection", "ensemble", "auroc", score})));
         // A single member has no mutual information: its scores are all equal, its area is one half.
-        cells.push_back(score == std::string_view("mutual_information")
-                            ? shown(ensemble)
-                            : fmt::format("{} ({})", shown(ensemble), shown(members)));
+        const bool of_members = score != std::string_view("mutual_information");
+        const double members = number(dataset, {"detection", "members_mean", "auroc", score});
+        below.push_back(of_members ? fmt::format("({})", shown(members)) : "");
       }
     }
     table.add_row(cells);
+    if (dataset.contains("detection")) table.add_row(below);
   };
   if (datasets.contains("test")) {
     add("test", datasets.at("test"));
@@ -225,7 +234,9 @@ std::string shifted_table(const json& datasets) {
       any = true;
     }
   }
-  return any ? table.text() + "AUROC against test, 0.5: no better than chance; in brackets: mean of single members.\n"
+  return any ? table.text() +
+                   "AUROC against test, 0.5: no better than chance; (mean of single members);\n"
+                   "mutual: mutual information.\n"
              : "";
 }
 

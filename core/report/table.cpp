@@ -1,10 +1,13 @@
 #include "core/report/table.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
+#include <sstream>
 
 namespace chorale {
 namespace {
@@ -67,7 +70,37 @@ std::string shortened(std::string_view text, std::size_t columns) {
   return std::string(text.substr(0, bytes)) + "…";
 }
 
-std::string Table::text() const {
+std::string wrapped(std::string_view sentence, std::size_t columns, std::size_t indent) {
+  std::string text;
+  std::size_t column = 0;
+  std::istringstream words{std::string(sentence)};
+  for (std::string word; words >> word;) {
+    const std::size_t width = display_width(word);
+    if (text.empty()) {
+      column = width;
+    } else if (column + 1 + width <= columns) {
+      text += ' ';
+      column += 1 + width;
+    } else {
+      text += "\n" + std::string(indent, ' ');
+      column = indent + width;
+    }
+    text += word;
+  }
+  return text + "\n";
+}
+
+std::string beside(std::string_view label, std::size_t start, std::string_view text, std::size_t columns) {
+  const std::string indent(start, ' ');
+  const std::size_t used = std::min(start, display_width(label) + 1);
+  std::string result = std::string(label) + std::string(start - used + 1, ' ');
+  std::istringstream lines(wrapped(text, columns - start, 0));
+  bool first = true;
+  for (std::string line; std::getline(lines, line); first = false) result += (first ? "" : indent) + line + "\n";
+  return result;
+}
+
+std::vector<std::size_t> Table::column_widths() const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()), 0);
@@ -75,6 +108,16 @@ std::string Table::text() const {
       widths[column] = std::max(widths[column], display_width(row[column]));
     }
   }
+  return widths;
+}
+
+std::size_t Table::width() const {
+  const std::vector<std::size_t> widths = column_widths();
+  return widths.empty() ? 0 : std::accumulate(widths.begin(), widths.end(), 2 * (widths.size() - 1));
+}
+
+std::string Table::text() const {
+  const std::vector<std::size_t> widths = column_widths();
   std::string result;
   for (const auto& row : rows_) {
     std::string line;
@@ -86,6 +129,12 @@ std::string Table::text() const {
     result += line + "\n";
   }
   return result;
+}
+
+std::size_t columns_of(int file_descriptor) {
+  winsize size{};
+  const bool known = ::isatty(file_descriptor) == 1 && ::ioctl(file_descriptor, TIOCGWINSZ, &size) == 0;
+  return known ? std::max<std::size_t>(kTerminalColumns, size.ws_col) : kTerminalColumns;
 }
 
 bool wants_colour(int file_descriptor) {

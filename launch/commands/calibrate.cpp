@@ -93,12 +93,13 @@ nlohmann::json evaluate_all(const std::vector<PredictionTable>& sets, const Cali
 }
 
 std::string tables(const std::vector<PredictionTable>& sets, const nlohmann::json& datasets) {
+  const std::size_t columns = columns_of(STDOUT_FILENO);
   std::string text;
   for (const PredictionTable& set : sets) {
-    text += fmt::format("{}\n{}\n", shortened(printable(set.name), kTerminalColumns),
+    text += fmt::format("{}\n{}\n", shortened(printable(set.name), columns),
                         result_table(datasets.at(set.name), output_wants_colour()));
   }
-  return text + shifted_table(datasets);
+  return text + shifted_table(datasets, columns);
 }
 
 void calibrate(const CalibrateOptions& options) {
@@ -133,7 +134,7 @@ void add_calibrate_command(CLI::App& app) {
   command->footer(
       "A line of a .jsonl file: {\"label\": 1, \"members\": [[0.2, 0.8], [0.4, 0.6]]}\n\n"
       "Example:\n"
-      "  chorale calibrate predictions.jsonl --validation validation.jsonl --format json\n");
+      "  chorale calibrate test.jsonl --validation validation.jsonl --format json\n");
   command->callback([options] { calibrate(*options); });
 }
 

@@ -1,10 +1,10 @@
 #include "launch/commands/doctor.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -19,29 +19,27 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::size_t kLargestMatrix = 8;  // ranks whose pairs fit beside each other on a terminal
+constexpr std::size_t kLargestMatrix = 32;  // of more ranks nobody looks for one pair
 
-std::string versions_text(const ordered_json& facts) {
-  Table table;
-  for (const auto& [name, version] : facts["versions"].items()) {
-    table.add_row({fmt::format("{:<9} {}", name, version.get<std::string>())});
-  }
-  table.add_row({fmt::format("{:<9} {}", "device", shortened(facts["devices"].get<std::string>(), 88))});
+std::string versions_text(const ordered_json& facts, std::size_t columns) {
+  std::string text;
+  const auto add = [&](std::string_view name, const std::string& value) { text += beside(name, 10, value, columns); };
+  for (const auto& [name, version] : facts["versions"].items()) add(name, version.get<std::string>());
+  add("device", facts["devices"].get<std::string>());
   const std::size_t ranks = facts["ranks"].size();
-  table.add_row({fmt::format("{:<9} {}", "launcher",
-                             facts["launcher"] == "MPI" ? fmt::format("MPI, {} rank{}", ranks, ranks == 1 ? "" : "s")
-                                                        : std::string("none: one process, MPI not started"))});
-  return table.text();
+  add("launcher", facts["launcher"] == "MPI" ? fmt::format("MPI, {} rank{}", ranks, ranks == 1 ? "" : "s")
+                                             : std::string("none: one process, MPI not started"));
+  return text;
 }
 
-std::string ranks_text(const ordered_json& facts) {
+std::string ranks_text(const ordered_json& facts, std::size_t columns) {
   Table table;
   table.add_row({"rank", "host", "on node", "cores", "threads", "memory", "GPUs"});
   for (const ordered_json& rank : facts["ranks"]) {
     table.add_row(
-        {std::to_string(rank["rank"].get<std::int64_t>()), shortened(rank["host"].get<std::string>(), 30),
+        {std::to_string(rank["rank"].get<std::int64_t>()), shortened(rank["host"].get<std::string>(), columns - 60),
          fmt::format("{} of {}", rank["node_rank"].get<std::int64_t>(), rank["node_size"].get<std::int64_t>()),
-         shortened(core_list(rank["cores"].get<std::vector<int>>()), 20),
+         shortened(core_list(rank["cores"].get<std::vector<int>>()), 15),
          std::to_string(rank["threads"].get<std::int64_t>()),
          fmt::format("{:.1f} GB", rank["memory_bytes"].get<double>() * 1e-9),
          std::to_string(rank["gpus"].get<std::int64_t>())});
@@ -49,12 +47,12 @@ std::string ranks_text(const ordered_json& facts) {
   return table.text();
 }
 
-// Everybody with everybody; above a terminal's width the slowest, middle and fastest of all pairs.
-std::string pairs_text(const ordered_json& pairs) {
+// Everybody with everybody; above the terminal's width the slowest, middle and fastest of all pairs.
+std::string pairs_text(const ordered_json& pairs, std::size_t columns) {
   const auto times = pairs["microseconds"].get<std::vector<std::vector<double>>>();
   const auto speeds = pairs["gigabytes_per_second"].get<std::vector<std::vector<double>>>();
-  Table table;
   if (times.size() <= kLargestMatrix) {
+    Table table;
     std::vector<std::string> head = {"from \\ to"};
     for (std::size_t to = 0; to < times.size(); ++to) head.push_back(fmt::format("rank {}", to));
     table.add_row(head);
@@ -65,7 +63,9 @@ std::string pairs_text(const ordered_json& pairs) {
       }
       table.add_row(row);
     }
-    return "one way in microseconds (8 bytes) / GB per second (1 MiB)\n" + table.text();
+    if (table.width() <= columns) {
+      return "one way in microseconds (8 bytes) / GB per second (1 MiB)\n" + table.text();
+    }
   }
   struct Entry {
     double microseconds;
@@ -81,6 +81,7 @@ std::string pairs_text(const ordered_json& pairs) {
   }
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.microseconds < b.microseconds; });
+  Table table;
   table.add_row({"pair", "from", "to", "microseconds (8 bytes)", "GB per second (1 MiB)"});
   const auto add = [&](const char* name, const Entry& entry) {
     table.add_row({name, std::to_string(entry.from), std::to_string(entry.to),
@@ -92,35 +93,25 @@ std::string pairs_text(const ordered_json& pairs) {
   return table.text();
 }
 
-// A sentence in lines of a terminal's width, the second and later ones indented.
-std::string wrapped(const std::string& sentence) {
-  std::string text;
-  std::size_t column = 0;
-  std::istringstream words(sentence);
-  for (std::string word; words >> word;) {
-    const bool fits = column == 0 || column + 1 + display_width(word) <= kTerminalColumns;
-    text += column == 0 ? "" : fits ? " " : "\n  ";
-    column = (fits ? column + (column == 0 ? 0 : 1) : 2) + display_width(word);
-    text += word;
-  }
-  return text + "\n";
-}
-
-std::string report(const ordered_json& facts) {
+std::string report(const ordered_json& facts, std::size_t columns) {
   const std::size_t ranks = facts["ranks"].size();
-  std::string text = versions_text(facts) + "\n" + ranks_text(facts) + "\n";
-  text += ranks > 1 ? pairs_text(facts["pairs"])
-                    : "one rank has nobody to talk to; run this under the launcher of your job, e.g. mpirun -n 2\n";
-  for (const ordered_json& warning : facts["warnings"])
-    text += "\n" + wrapped("warning: " + warning.get<std::string>());
-  for (const ordered_json& fault : facts["faults"]) text += "\n" + wrapped("fault: " + fault.get<std::string>());
+  std::string text = versions_text(facts, columns) + "\n" + ranks_text(facts, columns) + "\n";
+  text += ranks > 1 ? pairs_text(facts["pairs"], columns)
+                    : "one rank has nobody to talk to; run this under the launcher of your job,\n"
+                      "e.g. mpirun -n 2\n";
+  for (const ordered_json& warning : facts["warnings"]) {
+    text += "\n" + wrapped("warning: " + warning.get<std::string>(), columns);
+  }
+  for (const ordered_json& fault : facts["faults"]) {
+    text += "\n" + wrapped("fault: " + fault.get<std::string>(), columns);
+  }
   return text + (facts["faults"].empty() ? "\nall well\n" : "");
 }
 
 void examine(World& world, const std::string& format) {
   const ordered_json facts = doctor_facts(world);
   world.on_root([&] {
-    write_output(format == "json" ? facts.dump(2) + "\n" : report(facts));
+    write_output(format == "json" ? facts.dump(2) + "\n" : report(facts, columns_of(STDOUT_FILENO)));
     const std::size_t faults = facts["faults"].size();
     if (faults > 0) {
       throw InternalError(

@@ -1,6 +1,7 @@
 #include "launch/commands/inspect.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
 #include "core/data/describe.hpp"
+#include "core/report/table.hpp"
 #include "core/storage/checkpoint_directory.hpp"
 #include "core/storage/checkpoint_file.hpp"
 #include "core/storage/format_header.hpp"
@@ -177,7 +179,7 @@ void add_inspect_command(CLI::App& app) {
     const ordered_json description = describe_path(options->path);
     write_output(options->format == "json"
                      ? description.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
-                     : inspect_table(description));
+                     : inspect_table(description, columns_of(STDOUT_FILENO)));
   });
 }
 

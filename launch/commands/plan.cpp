@@ -1,6 +1,7 @@
 #include "launch/commands/plan.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "core/base/printable.hpp"
 #include "core/data/records.hpp"
 #include "core/inference/example_batcher.hpp"
+#include "core/report/table.hpp"
 #include "core/tokenizer/tokenizer.hpp"
 #include "core/training/memory_estimate.hpp"
 #include "core/weights/base_files.hpp"
@@ -80,7 +82,8 @@ void plan(const Options& options) {
   const auto on_node = static_cast<std::uint64_t>(options.ranks_per_node > 0 ? options.ranks_per_node : options.ranks);
   const std::uint64_t memory = recipe.base.device == "cuda" ? 0 : physical_memory() / on_node;
   const Plan plan = make_plan(recipe, files->config(), placement, example_rows(recipe), memory);
-  write_output(options.format == "json" ? to_json(plan).dump(2) + "\n" : plan_text(plan, recipe.name));
+  write_output(options.format == "json" ? to_json(plan).dump(2) + "\n"
+                                        : plan_text(plan, recipe.name, columns_of(STDOUT_FILENO)));
 }
 
 }  // namespace

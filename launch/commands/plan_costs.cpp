@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/adapters/adapter_layout.hpp"
+#include "core/report/table.hpp"
 #include "core/training/memory_estimate.hpp"
 #include "core/weights/expected_tensors.hpp"
 
@@ -99,16 +100,19 @@ Plan make_plan(const Recipe& recipe, const ModelConfig& model, const Placement& 
 
 std::string flops_formula(const Plan& plan) {
   const auto millions = [](std::int64_t count) { return static_cast<double>(count) * 1e-6; };
-  std::string text = fmt::format(
-      "FLOPs per token and member: 4 N + 6 A, with N = {:.2f} M weights of the adapted layers (forward and\n"
-      "input gradient, 2 each; frozen weights have no gradient) and A = {:.3f} M adapter parameters.\n"
-      "Attention's products between positions and the output head are left out.\n",
-      millions(plan.adapted_weights), millions(plan.parameters));
+  std::string text = wrapped(
+      fmt::format("FLOPs per token and member: 4 N + 6 A, with N = {:.2f} M weights of the adapted layers (forward and "
+                  "input gradient, 2 each; frozen weights have no gradient) and A = {:.3f} M adapter parameters. "
+                  "Attention's products between positions and the output head are left out.",
+                  millions(plan.adapted_weights), millions(plan.parameters)),
+      kTerminalColumns, 0);
   if (plan.below_layers > 0) {
-    text += fmt::format(
-        "The {} layers below the lowest adapter add 2 x {:.2f} M per token, once for all members that share\n"
-        "it, and nothing more while the prefix cache holds the result; they are not in the table.\n",
-        plan.below_layers, millions(plan.below_weights));
+    text += wrapped(
+        fmt::format("{} below the lowest adapter: 2 x {:.2f} M more per token, once for all members that share it, and "
+                    "nothing while the prefix cache holds the result; not in the table.",
+                    plan.below_layers == 1 ? "The layer" : fmt::format("The {} layers", plan.below_layers),
+                    millions(plan.below_weights)),
+        kTerminalColumns, 0);
   }
   return text;
 }

@@ -56,12 +56,12 @@ struct Plan {
 [[nodiscard]] Plan make_plan(const Recipe& recipe, const ModelConfig& model, const Placement& placement,
                              const ExampleRows& rows, std::uint64_t memory);
 
-/// How FLOPs were counted, in lines of at most 100 columns.
+/// How FLOPs were counted, in lines of at most 80 columns.
 [[nodiscard]] std::string flops_formula(const Plan& plan);
 
 [[nodiscard]] nlohmann::ordered_json to_json(const Plan& plan);
 
-/// A table, runs of equal groups in one row, and totals: at most 100 columns.
-[[nodiscard]] std::string plan_text(const Plan& plan, const std::string& name);
+/// Tables, runs of equal groups in one row, and totals: at most `columns`, at least 80.
+[[nodiscard]] std::string plan_text(const Plan& plan, const std::string& name, std::size_t columns);
 
 }  // namespace chorale

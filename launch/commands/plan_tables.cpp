@@ -49,10 +49,12 @@ Totals totals(const Plan& plan) {
   return result;
 }
 
+// Work and memory in tables of their own: beside each other they are wider than a terminal.
 std::string groups_text(const Plan& plan) {
-  Table table;
-  table.add_row(
-      {"group", "ranks", "members", "batch", "tokens", "FLOPs", "reduced", "base", "adapters", "activ.", "sum"});
+  Table work;
+  work.add_row({"per step: group", "ranks", "members", "batch", "tokens", "FLOPs", "reduced"});
+  Table memory;
+  memory.add_row({"memory of one rank: group", "base", "adapters", "activations", "sum"});
   const std::vector<PlacementGroup>& groups = plan.placement.groups;
   for (std::size_t first = 0; first < groups.size();) {
     const PlacementGroup& group = groups[first];
@@ -61,14 +63,16 @@ std::string groups_text(const Plan& plan) {
     const auto run = static_cast<std::int64_t>(end - first);
     const GroupCost& cost = plan.groups[first];
     const RankCost& rank = cost.rank;
-    table.add_row({range(static_cast<std::int64_t>(first), run), range(group.first_rank, group.ranks * run),
-                   range(group.first_member, group.members * run), std::to_string(rank.examples),
-                   format_count(rank.tokens), flops_text(rank.flops), bytes_text(cost.reduced_bytes),
-                   bytes_text(rank.base_bytes), bytes_text(rank.adapter_bytes), bytes_text(rank.activation_bytes),
-                   bytes_text(rank.memory_bytes())});
+    const std::string name = range(static_cast<std::int64_t>(first), run);
+    work.add_row({name, range(group.first_rank, group.ranks * run), range(group.first_member, group.members * run),
+                  std::to_string(rank.examples), format_count(rank.tokens), flops_text(rank.flops),
+                  bytes_text(cost.reduced_bytes)});
+    memory.add_row({name, bytes_text(rank.base_bytes), bytes_text(rank.adapter_bytes),
+                    bytes_text(rank.activation_bytes), bytes_text(rank.memory_bytes())});
     first = end;
   }
-  return table.text();
+  return work.text() + "batch to FLOPs: of one rank; reduced: bytes a group's ranks add up.\n\n" + memory.text() +
+         "adapters: with gradients and moments; activations: of one pass over the longest\nexamples.\n\n";
 }
 
 }  // namespace
@@ -112,26 +116,23 @@ ordered_json to_json(const Plan& plan) {
           {"groups", groups}};
 }
 
-std::string plan_text(const Plan& plan, const std::string& name) {
+std::string plan_text(const Plan& plan, const std::string& name, std::size_t columns) {
   const auto count = [](std::int64_t number, const char* thing) {
     return fmt::format("{} {}{}", number, thing, number == 1 ? "" : "s");
   };
   const Totals sum = totals(plan);
   const Placement& placement = plan.placement;
   std::string text =
-      fmt::format("{}: {} on {} in {}\n", shortened(name, 50), count(placement.members, "member"),
+      fmt::format("{}: {} on {} in {}\n", shortened(name, columns - 40), count(placement.members, "member"),
                   count(placement.ranks, "rank"), count(static_cast<std::int64_t>(placement.groups.size()), "group"));
   text += fmt::format("adapter parameters: {} per member, {} in all\n", plan.parameters,
                       plan.parameters * placement.members);
   text += fmt::format("tokens per example: mean {:.1f}, longest {}, {} more once per batch\n", plan.rows.mean,
                       plan.rows.longest, plan.rows.common);
-  text += shortened(fmt::format("lengths from:       {}", plan.rows.source), kTerminalColumns);
+  text += shortened(fmt::format("lengths from:       {}", plan.rows.source), columns);
   text += "\n\n" + groups_text(plan);
-  text +=
-      "batch to FLOPs: one rank's per step; reduced: bytes a group's ranks add up per step; base to sum:\n"
-      "memory of one rank (adapters with gradients and moments; activations of one pass, longest examples).\n\n";
-  text += fmt::format("in all per step: {} tokens, {}FLOP, {} of gradients exchanged between ranks\n",
-                      format_count(sum.tokens), flops_text(sum.flops), bytes_text(sum.reduced_bytes));
+  text += fmt::format("in all per step: {} tokens, {}FLOP, {} of gradients exchanged\n", format_count(sum.tokens),
+                      flops_text(sum.flops), bytes_text(sum.reduced_bytes));
   return text + flops_formula(plan);
 }
 

@@ -154,8 +154,8 @@ void add_score_command(CLI::App& app) {
   command->add_option("--device", options->device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command->footer(
       "Examples:\n"
-      "  chorale score .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --data texts.jsonl --top 5\n"
-      "  chorale score models/base --data texts.jsonl --adapters adapters/first adapters/second\n");
+      "  chorale score .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --data texts.jsonl\n"
+      "  chorale score models/base --data texts.jsonl --adapters first second --top 5\n");
   command->callback([options] { score(*options); });
 }
 

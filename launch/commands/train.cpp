@@ -12,6 +12,7 @@
 #include "core/report/result_table.hpp"
 #include "core/report/table.hpp"
 #include "launch/commands/common.hpp"
+#include "launch/progress/format.hpp"
 #include "launch/progress/progress.hpp"
 #include "launch/recipe/files.hpp"
 #include "launch/recipe/notes.hpp"
@@ -20,14 +21,24 @@
 namespace chorale {
 namespace {
 
+constexpr std::size_t kLabel = 14;  // columns of what stands before a value, as in the tables above
+
 struct Options {
   std::string recipe;
   std::vector<std::string> overrides;
   bool resume = false;
 };
 
-double seconds_of(const nlohmann::json& timings, const char* part) {
-  return timings.contains("seconds") ? timings["seconds"].value(part, 0.0) : 0.0;
+// "loading 1.2 s, training 94.1 s, ...": the phases a run's timings name.
+std::string phases_text(const nlohmann::json& timings) {
+  std::string text;
+  for (const char* phase : {"loading", "training", "saving", "evaluation"}) {
+    const nlohmann::json seconds = timings.value("seconds", nlohmann::json::object()).value(phase, nlohmann::json());
+    if (seconds.is_number()) {
+      text += fmt::format("{}{} {:.1f} s", text.empty() ? "" : ", ", phase, seconds.get<double>());
+    }
+  }
+  return text;
 }
 
 // Gigabytes of the rank that took most.
@@ -47,15 +58,27 @@ void print_result(const Recipe& recipe, const RunResult& result) {
     write_output(fmt::format("\n{} set: {}\n\n{}", name, recipe.name, result_table(datasets[name], colour)));
     break;
   }
-  const std::string shifted = shifted_table(datasets);
+  const std::size_t columns = columns_of(STDOUT_FILENO);
+  const std::string shifted = shifted_table(datasets, columns);
   if (!shifted.empty()) write_output("\n" + shifted);
   const nlohmann::json& timings = result.timings;
   const auto ranks = timings.value("ranks", std::int64_t{1});
-  write_output(fmt::format(
-      "\nloading {:.1f} s, training {:.1f} s, evaluation {:.1f} s, peak memory {:.2f} GB{}\n"
-      "results in {}: metrics.json, predictions.h5, log.jsonl, recipe.yaml\n",
-      seconds_of(timings, "loading"), seconds_of(timings, "training"), seconds_of(timings, "evaluation"),
-      peak_of(timings), ranks > 1 ? fmt::format(" on the largest of {} ranks", ranks) : "", recipe.output_directory));
+  std::string text = "\n" + beside("time", kLabel, phases_text(timings), columns);
+  if (const auto speed = timings.value("tokens_per_second", 0.0); speed > 0.0) {
+    text += beside("speed", kLabel, fmt::format("{} tokens/s in training, all members together", format_count(speed)),
+                   columns);
+  }
+  text += beside(
+      "peak memory", kLabel,
+      fmt::format("{:.2f} GB{}", peak_of(timings), ranks > 1 ? fmt::format(" on the largest of {} ranks", ranks) : ""),
+      columns);
+  const bool chooses = recipe.task.kind == TaskKind::multiple_choice;
+  text += fmt::format("{:<{}}{}\n", "results in", kLabel, recipe.output_directory);
+  text += beside("", kLabel,
+                 fmt::format("metrics.json, {}log.jsonl, recipe.yaml, checkpoints/, tensorboard/",
+                             chooses ? "predictions.h5, " : ""),
+                 columns);
+  write_output(text);
 }
 
 void train(const Options& options, World& world) {
@@ -77,7 +100,7 @@ void add_train_command(CLI::App& app, World& world) {
   command->add_flag("--resume", options->resume, "Go on with the run that is in the output directory");
   command->footer(
       "Examples:\n"
-      "  chorale train recipes/quickstart.yaml ensemble.members=3 output.directory=runs/three\n"
+      "  chorale train recipes/quickstart.yaml seed=7 output.directory=runs/seed7\n"
       "  mpirun -n 4 --bind-to none chorale train recipes/quickstart.yaml --resume\n");
   command->callback([options, &world] { train(*options, world); });
 }

@@ -59,6 +59,11 @@ std::string format_count(double count) {
   return fmt::format("{:.0f}", count);
 }
 
+std::string format_bytes(double bytes) {
+  if (!std::isfinite(bytes) || bytes < 0) return "?";
+  return bytes < 0.9995e9 ? fmt::format("{:.0f} MB", bytes * 1e-6) : fmt::format("{:.1f} GB", bytes * 1e-9);
+}
+
 std::optional<double> remaining_seconds(const ProgressState& state) {
   if (state.total <= 0 || state.done <= state.before) return std::nullopt;
   const auto left = static_cast<double>(std::max<std::int64_t>(0, state.total - state.done));
@@ -70,12 +75,16 @@ std::string format_bar(const ProgressState& state, int width) {
     std::string text;
     int importance;  // the lowest goes first when the line is too long
   };
-  std::array<Part, 6> parts = {{{counter(state), 6}, {"", 4}, {"", 5}, {"", 1}, {"", 2}, {"", 3}}};
+  constexpr int kAlways = 8;
+  std::array<Part, 8> parts = {
+      {{counter(state), kAlways}, {"", 6}, {"", 7}, {"", 3}, {"", 4}, {"", 5}, {"", 2}, {state.remark, 1}}};
   if (state.total > 0) parts[1].text = fmt::format("{:3.0f}%", std::floor(share(state) * 100));
   if (state.loss) parts[2].text = loss_text(*state.loss);
   if (state.tokens_per_second) parts[3].text = format_count(*state.tokens_per_second) + " tok/s";
   parts[4].text = format_duration(state.elapsed_seconds);
   if (const auto left = remaining_seconds(state)) parts[5].text = "ETA " + format_duration(*left);
+
+  if (state.peak_bytes) parts[6].text = format_bytes(*state.peak_bytes);
 
   const auto facts = [&parts] {
     std::string text;
@@ -90,7 +99,8 @@ std::string format_bar(const ProgressState& state, int width) {
   while (room(wanted_bar) < 0) {
     Part* least = nullptr;
     for (Part& part : parts) {
-      if (!part.text.empty() && part.importance < 6 && (least == nullptr || part.importance < least->importance)) {
+      if (!part.text.empty() && part.importance < kAlways &&
+          (least == nullptr || part.importance < least->importance)) {
         least = &part;
       }
     }
@@ -111,6 +121,8 @@ std::string format_line(const ProgressState& state) {
   if (state.tokens_per_second) line += fmt::format("  {} tokens/s", format_count(*state.tokens_per_second));
   line += "  elapsed " + format_duration(state.elapsed_seconds);
   if (const auto left = remaining_seconds(state)) line += "  left " + format_duration(*left);
+  if (state.peak_bytes) line += "  " + format_bytes(*state.peak_bytes);
+  if (!state.remark.empty()) line += "  " + state.remark;
   return line;
 }
 
@@ -123,6 +135,7 @@ std::string format_summary(const ProgressState& state) {
                                  format_duration(state.elapsed_seconds));
   if (state.loss) line += ", " + loss_text(*state.loss);
   if (state.tokens_per_second) line += fmt::format(", {} tokens/s", format_count(*state.tokens_per_second));
+  if (state.peak_bytes) line += ", " + format_bytes(*state.peak_bytes);
   return line;
 }
 

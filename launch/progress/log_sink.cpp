@@ -1,6 +1,5 @@
 #include "launch/progress/log_sink.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
@@ -11,6 +10,7 @@
 #include <string_view>
 
 #include "launch/progress/status_line.hpp"
+#include "launch/progress/time_stamp.hpp"
 
 namespace chorale {
 namespace {
@@ -45,9 +45,7 @@ class StandardErrorSink : public spdlog::sinks::base_sink<std::mutex> {
     const Mark mark = mark_of(message.level);
     const std::string_view payload(message.payload.data(), message.payload.size());
     if (!terminal_) {
-      const std::time_t seconds = spdlog::log_clock::to_time_t(message.time);
-      standard_error_line().print(
-          fmt::format("{:%Y-%m-%d %H:%M:%S} {}{}", fmt::localtime(seconds), mark.word, payload));
+      standard_error_line().print(fmt::format("{}{}{}", time_stamp(), mark.word, payload));
     } else if (coloured_ && !mark.word.empty()) {
       standard_error_line().print(fmt::format("{}{}\033[0m{}", mark.colour, mark.word, payload));
     } else {

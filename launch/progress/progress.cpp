@@ -7,8 +7,10 @@
 namespace chorale {
 namespace {
 
-constexpr double kBarSeconds = 0.1;    // at most ten times a second
-constexpr double kLineSeconds = 10.0;  // a file should not fill up
+constexpr double kBarSeconds = 0.1;
+constexpr double kLineSeconds = 10.0;
+constexpr double kShortestInterval = 5.0;
+constexpr double kLongestInterval = 60.0;
 
 }  // namespace
 
@@ -17,8 +19,8 @@ ProgressMode progress_mode(bool wanted) {
   return standard_error_is_terminal() ? ProgressMode::bar : ProgressMode::lines;
 }
 
-Progress::Progress(ProgressMode mode, StatusLine& line, Clock clock)
-    : mode_(mode), line_(line), clock_(std::move(clock)) {}
+Progress::Progress(ProgressMode mode, StatusLine& line, Clock clock, Stamp stamp)
+    : mode_(mode), line_(line), clock_(std::move(clock)), stamp_(std::move(stamp)) {}
 
 Progress::~Progress() {
   if (running_ && mode_ == ProgressMode::bar) line_.clear();
@@ -36,9 +38,11 @@ void Progress::start(const std::string& phase, std::int64_t total, const std::st
   state_.done = state_.before = before;
   running_ = true;
   started_ = clock_();
+  has_intervals_ = false;
   // The bar stands there at once; the first line waits, because many phases are over before it is due.
-  next_draw_ = mode_ == ProgressMode::bar ? started_ : started_ + kLineSeconds;
-  if (mode_ == ProgressMode::bar) draw();
+  next_draw_ = started_ + kLineSeconds;
+  next_line_ = started_ + kShortestInterval;
+  if (mode_ == ProgressMode::bar) draw(started_);
 }
 
 void Progress::update(std::int64_t done, std::optional<double> loss, std::optional<std::int64_t> tokens) {
@@ -50,18 +54,32 @@ void Progress::update(std::int64_t done, std::optional<double> loss, std::option
   if (tokens && state_.elapsed_seconds > 0) {
     state_.tokens_per_second = static_cast<double>(*tokens) / state_.elapsed_seconds;
   }
-  if (now >= next_draw_) draw();
+  if (now >= next_draw_) draw(now);
 }
 
-void Progress::draw() {
+void Progress::note(double peak_bytes, std::string remark) {
+  if (peak_bytes > 0) state_.peak_bytes = peak_bytes;
+  state_.remark = std::move(remark);
+}
+
+void Progress::interval() {
+  if (!running_) return;
+  has_intervals_ = true;
   const double now = clock_();
+  state_.elapsed_seconds = now - started_;
+  if (mode_ != ProgressMode::bar) next_draw_ = std::max(next_draw_, now + kLongestInterval);
+  if (now >= (mode_ == ProgressMode::bar ? next_draw_ : next_line_)) draw(now);
+}
+
+void Progress::draw(double now) {
   if (mode_ == ProgressMode::bar) {
     // One column stays free: a character in the last one makes some terminals wrap.
     line_.show(format_bar(state_, std::max(1, terminal_width() - 1)));
     next_draw_ = now + kBarSeconds;
   } else if (mode_ == ProgressMode::lines) {
-    line_.print(format_line(state_));
-    next_draw_ = now + kLineSeconds;
+    print(format_line(state_));
+    next_draw_ = now + (has_intervals_ ? kLongestInterval : kLineSeconds);
+    next_line_ = now + kShortestInterval;
   }
 }
 
@@ -71,7 +89,11 @@ void Progress::finish() {
   state_.elapsed_seconds = clock_() - started_;
   if (mode_ == ProgressMode::off) return;
   line_.clear();
-  line_.print(format_summary(state_));
+  print(format_summary(state_));
+}
+
+void Progress::print(const std::string& text) {
+  line_.print(mode_ == ProgressMode::lines ? stamp_() + text : text);
 }
 
 }  // namespace chorale

@@ -1,14 +1,14 @@
 #include "launch/progress/status_line.hpp"
 
+#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace chorale {
 namespace {
-
-constexpr std::string_view kEraseLine = "\r\033[K";
 
 void write(std::FILE* stream, const std::string& text) {
   // Nothing sensible can be done when standard error itself is gone.
@@ -16,28 +16,45 @@ void write(std::FILE* stream, const std::string& text) {
   std::fflush(stream);
 }
 
+bool wants_escapes() {
+  const char* no_colour = std::getenv("NO_COLOR");
+  return no_colour == nullptr || *no_colour == '\0';
+}
+
 }  // namespace
+
+// Brings the cursor to the first column of an empty line, where the status line began.
+std::string StatusLine::erasure() const {
+  const std::size_t columns = columns_ ? static_cast<std::size_t>(std::max(1, columns_())) : shown_.size() + 1;
+  if (!escapes_) return "\r" + std::string(std::min(shown_.size(), columns - 1), ' ') + "\r";
+  // Terminals break a line anew that no longer fits; the cursor is in the last of its rows.
+  const std::size_t rows_above = shown_.empty() ? 0 : (shown_.size() - 1) / columns;
+  return rows_above == 0 ? "\r\033[K" : fmt::format("\r\033[{}A\033[J", rows_above);
+}
 
 void StatusLine::show(std::string_view text) {
   const std::lock_guard lock(mutex_);
+  const std::string before = erasure();
   shown_ = text;
-  write(stream_, std::string(kEraseLine) + shown_);
+  write(stream_, before + shown_);
 }
 
 void StatusLine::clear() {
   const std::lock_guard lock(mutex_);
-  if (!shown_.empty()) write(stream_, std::string(kEraseLine));
+  if (!shown_.empty()) write(stream_, erasure());
   shown_.clear();
 }
 
 void StatusLine::print(std::string_view text) {
   const std::lock_guard lock(mutex_);
-  const std::string before = shown_.empty() ? std::string() : std::string(kEraseLine);
+  const std::string before = shown_.empty() ? std::string() : erasure();
+  // Drawn again below what was said, unless the window has become too narrow meanwhile.
+  if (columns_ && shown_.size() >= static_cast<std::size_t>(std::max(1, columns_()))) shown_.clear();
   write(stream_, before + std::string(text) + "\n" + shown_);
 }
 
 StatusLine& standard_error_line() {
-  static StatusLine line(stderr);
+  static StatusLine line(stderr, terminal_width, wants_escapes());
   return line;
 }
 

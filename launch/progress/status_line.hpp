@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -12,9 +13,15 @@ namespace chorale {
 /// Safe to call from several threads.
 class StatusLine {
  public:
-  explicit StatusLine(std::FILE* stream) : stream_(stream) {}
+  using Columns = std::function<int()>;
 
-  /// Replaces the status line. `text` must be one line that fits the terminal.
+  /// `columns` gives the terminal's width as it is now: a line that was drawn before the window became narrower takes
+  /// several rows of it by then, and all of them are erased. Without `escapes` nothing but carriage returns and blanks
+  /// is used, and such rows stay.
+  explicit StatusLine(std::FILE* stream, Columns columns = nullptr, bool escapes = true)
+      : stream_(stream), columns_(std::move(columns)), escapes_(escapes) {}
+
+  /// Replaces the status line. `text` must be one line of ASCII that fits the terminal.
   void show(std::string_view text);
   /// Removes the status line.
   void clear();
@@ -22,12 +29,16 @@ class StatusLine {
   void print(std::string_view text);
 
  private:
+  [[nodiscard]] std::string erasure() const;
+
   std::mutex mutex_;
   std::FILE* stream_;
+  Columns columns_;
+  bool escapes_;
   std::string shown_;
 };
 
-/// The status line of standard error.
+/// The status line of standard error; no escape codes where NO_COLOR is set.
 [[nodiscard]] StatusLine& standard_error_line();
 
 /// Whether standard error is a terminal that understands control sequences.

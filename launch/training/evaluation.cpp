@@ -52,28 +52,28 @@ SetPredictions predict_sets(const std::vector<const ExampleSet*>& sets, const Re
                             const AdapterBank& bank, const KnownPredictions& known, const RunWorld& run,
                             Progress& progress) {
   const auto is_known = [&](const ExampleSet* set) { return known.predictions != nullptr && set == known.set; };
-  const auto own_examples = [&](const ExampleSet* set) {
-    return is_known(set) ? IndexRange() : share_of(set->examples.size(), run.group().rank(), run.group().size());
-  };
   std::size_t total = 0;
-  for (const ExampleSet* set : sets) total += own_examples(set).size();
+  for (const ExampleSet* set : sets) total += is_known(set) ? 0 : set->examples.size();
   SetPredictions result;
   const auto members = static_cast<std::size_t>(run.placement().members);
-  // Ranks have shares of nearly the same size: each shows its own as if it were the whole.
+  // Ranks have shares of nearly the same size: within a set the first one's stands for all.
   progress.start("evaluation", static_cast<std::int64_t>(total), "example");
   std::size_t before = 0;
   for (const ExampleSet* set : sets) {
     const ExampleBatcher batcher(*set, recipe.task.kind, recipe.task.scoring, decoder.device(),
                                  decoder.residual_dtype());
-    const IndexRange range = own_examples(set);
     PredictionShare own;
     if (is_known(set)) {
       own = share_of_known(*known.predictions, run);
     } else {
+      const std::size_t size = set->examples.size();
+      const IndexRange range = share_of(size, run.group().rank(), run.group().size());
       Predictor predictor(decoder, batcher, bank.layout().lowest_layer(), recipe.evaluation.batch_size, 0, range);
-      own = predictor.share(bank, [&](std::size_t done) { progress.update(static_cast<std::int64_t>(before + done)); });
+      own = predictor.share(bank, [&](std::size_t done) {
+        progress.update(static_cast<std::int64_t>(before + done * size / range.size()));
+      });
+      before += size;
     }
-    before += range.size();
     std::vector<float> values = gathered(batcher, own, members, run);
     if (!run.is_root()) continue;
     if (recipe.task.kind == TaskKind::completion) {
@@ -82,6 +82,7 @@ SetPredictions predict_sets(const std::vector<const ExampleSet*>& sets, const Re
       result.choices.push_back(choice_predictions(batcher, members, std::move(values)));
     }
   }
+  progress.update(static_cast<std::int64_t>(total));
   progress.finish();
   return result;
 }

@@ -42,7 +42,7 @@ bool RunCheckpoints::is_due(std::int64_t step) const {
 void RunCheckpoints::save(const AdapterBank& bank, Trainer& trainer) {
   const std::int64_t step = trainer.steps_done();
   trainer.interval().collect();
-  log_.exchange();
+  log_.exchange(step);
   std::optional<GroupCheckpoint> part;
   std::uint64_t bytes = 0;
   if (run_.leads_group()) {

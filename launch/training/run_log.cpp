@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <utility>
+
+#include "launch/training/run_result.hpp"
 
 namespace chorale {
 namespace {
@@ -51,24 +54,56 @@ void show_validations(const nlohmann::json& lines) {
   }
 }
 
+// The mean over the members that the last finished interval among the lines has.
+std::optional<double> mean_loss(const nlohmann::json& lines) {
+  std::int64_t step = -1;
+  for (const nlohmann::json& line : lines) {
+    if (line.contains("loss")) step = std::max(step, line["step"].get<std::int64_t>());
+  }
+  double loss = 0.0;
+  double members = 0.0;
+  for (const nlohmann::json& line : lines) {
+    if (!line.contains("loss") || line["step"] != step) continue;
+    loss += line["loss"].is_number() ? line["loss"].get<double>() : std::nan("");
+    members += 1.0;
+  }
+  return members > 0.0 ? std::optional<double>(loss / members) : std::nullopt;
+}
+
 }  // namespace
 
-RunLog::RunLog(const RunWorld& run, const Recipe& recipe, const std::string& path, double seconds_before,
+RunLog::RunLog(const RunWorld& run, const Recipe& recipe, std::int64_t steps_done, double seconds_before,
                Progress& progress)
     : run_(run),
       progress_(progress),
       pooled_(run, recipe.evaluation, static_cast<std::size_t>(recipe.ensemble.members)),
-      seconds_before_(seconds_before) {
-  if (run.is_root()) file_.emplace(path);
+      seconds_before_(seconds_before),
+      pace_(run.placement()),
+      met_step_(steps_done) {
+  own_.group = run.group_number();
+  own_.leads = run.leads_group();
+  if (!run.is_root()) return;
+  file_.emplace(recipe.output_directory + "/log.jsonl");
+  events_.emplace(recipe.output_directory + "/tensorboard", run.placement().members, steps_done);
 }
 
-void RunLog::start(std::int64_t steps_done, std::int64_t total_steps) {
-  started_ = interval_started_ = Progress::steady_seconds();
-  progress_.start("training", total_steps, "step", steps_done);
+void RunLog::start(std::int64_t total_steps) {
+  started_ = interval_started_ = proceeded_ = Progress::steady_seconds();
+  progress_.start("training", total_steps, "step", met_step_);
 }
 
 void RunLog::finish() {
+  tokens_per_second_ =
+      static_cast<double>(pace_.tokens() + own_.tokens) / std::max(1e-9, Progress::steady_seconds() - started_);
   progress_.finish();
+  const SlowestGroup slowest = pace_.slowest_of_all();
+  if (const std::string text = pace_.text(slowest); run_.is_root() && !text.empty()) {
+    spdlog::info("{} the time per step of the fastest group", text);
+  }
+}
+
+void RunLog::pause() {
+  own_.seconds += Progress::steady_seconds() - proceeded_;
 }
 
 void RunLog::stepped(const StepReport& report) {
@@ -76,11 +111,23 @@ void RunLog::stepped(const StepReport& report) {
   double training = 0.0;
   for (const MemberReport& member : report.members) {
     if (!member.training) continue;
-    tokens_ += member.tokens;
+    own_.tokens += member.tokens;
     loss += member.loss;
     training += 1.0;
   }
-  progress_.update(report.step, loss / training, tokens_);
+  ++own_.steps;
+  // This rank's part of a batch is enough where there is nothing else.
+  if (run_.world().size() == 1 || !loss_) loss_ = loss / training;
+  if (run_.has_one_group()) {
+    progress_.update(report.step, loss_, pace_.tokens() + own_.tokens);
+    return;
+  }
+  const double steps = static_cast<double>(report.step - met_step_) * pace_.slowest_per_step_of(own_.group);
+  const double own_share = static_cast<double>(run_.members().size()) / static_cast<double>(run_.placement().members);
+  const double tokens =
+      pace_.tokens_per_step() > 0.0 ? steps * pace_.tokens_per_step() : static_cast<double>(own_.tokens) / own_share;
+  progress_.update(met_step_ + static_cast<std::int64_t>(steps), loss_,
+                   pace_.tokens() + static_cast<std::int64_t>(tokens));
 }
 
 void RunLog::logged(const IntervalReport& report) {
@@ -98,7 +145,7 @@ void RunLog::logged(const IntervalReport& report) {
                {"seconds", seconds_before_ + now - started_}});
   }
   interval_started_ = now;
-  if (run_.has_one_group()) write(std::exchange(waiting_, nlohmann::json::array()));
+  if (run_.has_one_group()) meet(report.step);
 }
 
 void RunLog::validated(const ValidationReport& report) {
@@ -118,30 +165,62 @@ void RunLog::validated(const ValidationReport& report) {
 }
 
 void RunLog::noted(const std::string& message, bool warning) {
-  // Not a matter of the log file: it only travels with its lines.
+  // Not a matter of the log files: it only travels with their lines.
   take_down({{"step", 0}, {"note", message}, {"warning", warning}});
   if (run_.has_one_group()) write(std::exchange(waiting_, nlohmann::json::array()));
 }
 
 void RunLog::take_down(nlohmann::json line) {
-  if (run_.leads_group()) waiting_.push_back(std::move(line));
+  if (!run_.leads_group()) return;
+  line["wall_time"] = wall_seconds();
+  waiting_.push_back(std::move(line));
 }
 
-void RunLog::exchange() {
-  if (run_.has_one_group()) return;  // nothing waits
-  nlohmann::json lines = run_.gather(waiting_);
-  waiting_ = nlohmann::json::array();
+void RunLog::exchange(std::int64_t step) {
+  if (!run_.has_one_group()) meet(step);  // of one group nothing waits
+}
+
+void RunLog::meet(std::int64_t step) {
+  own_.peak_memory = own_peak_memory();
+  waiting_.push_back({{"pace", to_json(own_)}});
+  own_.steps = own_.tokens = 0;
+  own_.seconds = 0.0;
+  const nlohmann::json gathered = run_.gather(std::exchange(waiting_, nlohmann::json::array()));
+  nlohmann::json lines = nlohmann::json::array();
+  std::vector<RankPace> paces;
+  for (const nlohmann::json& line : gathered) {
+    if (line.contains("pace")) {
+      paces.push_back(rank_pace(line["pace"]));
+    } else {
+      lines.push_back(line);
+    }
+  }
   add_pooled(pooled_.metrics(), lines);
   std::stable_sort(lines.begin(), lines.end(),
                    [](const nlohmann::json& a, const nlohmann::json& b) { return place_of(a) < place_of(b); });
   write(lines);
+  if (!run_.is_root()) return;
+  pace_.met(paces);
+  met_step_ = step;
+  show(step, lines);
+}
+
+void RunLog::show(std::int64_t step, const nlohmann::json& lines) {
+  const std::optional<double> loss = mean_loss(lines);
+  if (loss) loss_ = loss;
+  progress_.note(static_cast<double>(pace_.peak_memory()), pace_.text(pace_.slowest()));
+  progress_.update(step, loss_, pace_.tokens());
+  if (loss) progress_.interval();
 }
 
 void RunLog::write(const nlohmann::json& lines) {
   if (!run_.is_root()) return;
-  for (const nlohmann::json& line : lines) {
+  for (nlohmann::json line : lines) {
+    const double wall_time = line["wall_time"].get<double>();
+    line.erase("wall_time");
     if (!line.contains("note")) {
       file_->write(line);
+      events_->write(line, wall_time);
     } else if (line["warning"].get<bool>()) {
       spdlog::warn("{}", line["note"].get<std::string>());
     } else {
@@ -152,7 +231,14 @@ void RunLog::write(const nlohmann::json& lines) {
 }
 
 void RunLog::sync() {
-  if (file_) file_->sync();
+  if (!file_) return;
+  file_->sync();
+  events_->sync();
+}
+
+void RunLog::result(std::int64_t step, const nlohmann::json& datasets) {
+  events_->sync();
+  events_->write_result(step, datasets);
 }
 
 }  // namespace chorale

@@ -18,10 +18,14 @@ nlohmann::json member_states(Trainer& trainer, const RunWorld& run) {
   return run.gather(own);  // groups hold consecutive members, so the order of ranks is theirs
 }
 
-nlohmann::json peak_memory(const RunWorld& run) {
+std::int64_t own_peak_memory() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return run.gather(nlohmann::json::array({static_cast<std::int64_t>(usage.ru_maxrss) * 1024}));
+  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+}
+
+nlohmann::json peak_memory(const RunWorld& run) {
+  return run.gather(nlohmann::json::array({own_peak_memory()}));
 }
 
 nlohmann::json metrics_json(const Recipe& recipe, const std::string& base_fingerprint,

@@ -32,6 +32,9 @@ class Timings {
 /// rank 0; empty elsewhere. Collective.
 [[nodiscard]] nlohmann::json member_states(Trainer& trainer, const RunWorld& run);
 
+/// Peak resident memory of this process in bytes.
+[[nodiscard]] std::int64_t own_peak_memory();
+
 /// Peak resident memory in bytes of each rank, on rank 0. Collective.
 [[nodiscard]] nlohmann::json peak_memory(const RunWorld& run);
 

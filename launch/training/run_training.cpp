@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <optional>
+#include <sstream>
 
 #include "core/adapters/adapter_bank.hpp"
 #include "core/base/errors.hpp"
@@ -140,14 +141,15 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   spdlog::info("{} members x {} adapter parameters over {} on {}; {} {} per rank", recipe.ensemble.members,
                bank.layout().parameters(), name.empty() ? recipe.base.path : name,
                inputs.decoder.device.is_cpu() ? "the CPU" : "the GPU", threads, threads == 1 ? "thread" : "threads");
-  if (world.size() > 1) spdlog::info("{}", describe(run.placement()));
+  std::istringstream groups(world.size() > 1 ? describe(run.placement()) : "");
+  for (std::string line; std::getline(groups, line);) spdlog::info("{}", line);
   timings.take("loading");
 
   double seconds_before = 0.0;
   world.on_root([&] { seconds_before = files->begin(recipe, from.step); });
   seconds_before = nlohmann::json::parse(world.broadcast(nlohmann::json(seconds_before).dump())).get<double>();
   std::optional<RunLog> log;
-  world.together([&] { log.emplace(run, recipe, recipe.output_directory + "/log.jsonl", seconds_before, progress); });
+  world.together([&] { log.emplace(run, recipe, from.step, seconds_before, progress); });
   RunCheckpoints checkpoints(run, checkpoint_directory,
                              {resolved_yaml(recipe), to_json(run.placement()).dump(), fingerprint}, recipe.checkpoint,
                              *log);
@@ -173,7 +175,7 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
 
   const std::int64_t validate_every = validation ? recipe.evaluation.every_epochs * trainer.steps_per_epoch() : 0;
   RunControl control(run, bank, {recipe.training.log_every, validate_every}, checkpoints, *log);
-  log->start(from.step, trainer.total_steps());
+  log->start(trainer.total_steps());
   train_to_the_end(trainer, control, world);
   log->finish();
   timings.take("training");
@@ -197,7 +199,9 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
     outcome.timings = {{"seconds", timings.json()},
                        {"peak_memory_bytes", memory},
                        {"ranks", world.size()},
-                       {"threads_per_rank", threads}};
+                       {"threads_per_rank", threads},
+                       {"tokens_per_second", log->tokens_per_second()}};
+    log->result(trainer.steps_done(), result.datasets);
     files->finish(outcome);
   });
   return outcome;

@@ -413,12 +413,12 @@ def test_the_command_prints_what_the_code_computes(tmp_path):
     assert json.loads(done.stdout) == probe("metrics", path, path, 12, 20, 5)["datasets"]["a"]
 
 
-def test_the_command_prints_a_table_of_at_most_100_columns(tmp_path):
+def test_the_command_prints_a_table_of_at_most_80_columns(tmp_path):
     labels, p = random_set(1)
     path = write_lines(tmp_path / "a.jsonl", labels, p)
     done = command(path, "--validation", path, "--bootstrap", 20)
     assert done.returncode == 0 and "ensemble + temperature" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_the_command_reports_all_sets_of_a_file_and_detection_against_test(tmp_path):
