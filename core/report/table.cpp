@@ -141,7 +141,7 @@ bool wants_colour(int file_descriptor) {
   const char* no_colour = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
   return ::isatty(file_descriptor) == 1 && (no_colour == nullptr || *no_colour == '\0') &&
-         !(terminal != nullptr && std::string_view(terminal) == "dumb");
+         terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
 }  // namespace chorale

@@ -43,7 +43,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// Whether text to this file descriptor should carry colour: a terminal, NO_COLOR not set, TERM not "dumb".
+/// Whether text to this file descriptor should carry colour: a terminal, NO_COLOR not set, TERM set and
+/// not "dumb".
 [[nodiscard]] bool wants_colour(int file_descriptor);
 
 }  // namespace chorale

@@ -151,7 +151,7 @@ def test_the_same_layout_gives_the_same_bits_and_so_does_a_killed_and_resumed_ru
     assert_same_run(finished(world, f"{kind}second{ranks}", ranks=ranks), expected)
     name = f"{kind}killed{ranks}"
     # Each rank counts its own changes to files; only rank 0 comes to these numbers.
-    for point in (25, 18):
+    for point in (75, 60):
         done = train(world, name, "--resume", ranks=ranks, fault={"CHORALE_FAULT_AT": str(point)})
         assert done.returncode != 0
     finished(world, name, "--resume", ranks=ranks)

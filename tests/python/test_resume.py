@@ -50,7 +50,7 @@ def test_killed_at_any_change_of_a_file(world, tmp_path, kind):
 
 def test_killed_twice_and_at_a_late_point_of_the_second_life(world):
     run = fresh(world, "twice", "early")
-    for point in (60, 45, 30):
+    for point in (100, 85, 70):
         train(world, "twice", "--resume", fault={"CHORALE_FAULT_AT": str(point)})
     assert train(world, "twice", "--resume").returncode == 0
     assert_same_run(run, world / "early")
