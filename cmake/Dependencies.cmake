@@ -1,17 +1,48 @@
-# Libraries from the distribution. What is missing is named by its Debian package.
-find_package(PkgConfig REQUIRED)
+# Libraries from the distribution. All that are missing are named together, with their Debian packages.
+set(missing_libraries "")
+set(missing_packages "")
+
+# chorale_need(found what packages...): what is missing unless `found`.
+function(chorale_need found what)
+  if(NOT found)
+    set(missing_libraries "${missing_libraries} ${what}" PARENT_SCOPE)
+    list(JOIN ARGN " " packages)
+    set(missing_packages "${missing_packages} ${packages}" PARENT_SCOPE)
+  endif()
+endfunction()
+
+# Only looked for: whether something is missing is said at the end, for all at once.
+find_package(PkgConfig QUIET)
 find_package(Threads REQUIRED)
-find_package(nlohmann_json 3.9 REQUIRED)  # nlohmann-json3-dev
-find_package(CLI11 REQUIRED)              # libcli11-dev
-find_package(fmt REQUIRED)                # libfmt-dev
-find_package(spdlog REQUIRED)             # libspdlog-dev
-find_package(yaml-cpp REQUIRED)           # libyaml-cpp-dev
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)  # libssl-dev
-pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)  # libpcre2-dev
-pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)  # libutf8proc-dev
+find_package(nlohmann_json 3.9 QUIET)
+find_package(CLI11 QUIET)
+find_package(fmt QUIET)
+find_package(spdlog QUIET)
+find_package(yaml-cpp QUIET)
+find_package(OpenSSL QUIET COMPONENTS Crypto)
 set(HDF5_PREFER_PARALLEL OFF)
-find_package(HDF5 REQUIRED COMPONENTS C)  # libhdf5-dev
-find_package(MPI REQUIRED COMPONENTS C)  # libopenmpi-dev, openmpi-bin
+find_package(HDF5 QUIET COMPONENTS C)
+find_package(MPI QUIET COMPONENTS C)
+if(PKG_CONFIG_FOUND)
+  pkg_check_modules(PCRE2 QUIET IMPORTED_TARGET libpcre2-8)
+  pkg_check_modules(UTF8PROC QUIET IMPORTED_TARGET libutf8proc)
+endif()
+
+chorale_need("${PKG_CONFIG_FOUND}" pkg-config pkg-config)
+chorale_need("${nlohmann_json_FOUND}" nlohmann_json nlohmann-json3-dev)
+chorale_need("${CLI11_FOUND}" CLI11 libcli11-dev)
+chorale_need("${fmt_FOUND}" fmt libfmt-dev)
+chorale_need("${spdlog_FOUND}" spdlog libspdlog-dev)
+chorale_need("${yaml-cpp_FOUND}" yaml-cpp libyaml-cpp-dev)
+chorale_need("${OPENSSL_FOUND}" OpenSSL libssl-dev)
+chorale_need("${HDF5_FOUND}" HDF5 libhdf5-dev)
+chorale_need("${MPI_C_FOUND}" MPI libopenmpi-dev openmpi-bin)
+chorale_need("${PCRE2_FOUND}" PCRE2 libpcre2-dev)
+chorale_need("${UTF8PROC_FOUND}" utf8proc libutf8proc-dev)
+if(missing_libraries)
+  message(FATAL_ERROR "Missing:${missing_libraries}. Run launch/setup, or install them:\n"
+                      "  apt-get install --no-install-recommends${missing_packages}")
+endif()
 if(NOT TARGET yaml-cpp::yaml-cpp)
   add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
 endif()

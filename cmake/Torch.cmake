@@ -7,17 +7,20 @@ if(NOT EXISTS "${CHORALE_PYTHON}")
 endif()
 execute_process(
   COMMAND "${CHORALE_PYTHON}" -c
-          "import importlib.util, os; s = importlib.util.find_spec('torch'); r = os.path.dirname(s.origin); \
+          "import importlib.util, os, sys; s = importlib.util.find_spec('torch'); s or sys.exit('It has no package torch.'); \
+r = os.path.dirname(s.origin); \
 v = {}; exec(open(os.path.join(r, 'version.py')).read(), v); print(r); print(v['__version__'])"
   OUTPUT_VARIABLE torch_facts ERROR_VARIABLE torch_error RESULT_VARIABLE torch_result OUTPUT_STRIP_TRAILING_WHITESPACE)
 if(NOT torch_result EQUAL 0)
-  message(FATAL_ERROR "${CHORALE_PYTHON} cannot find torch; run launch/setup.\n${torch_error}")
+  message(FATAL_ERROR "${CHORALE_PYTHON} gives no torch: ${torch_error}Run launch/setup, or pass -DCHORALE_PYTHON=/path/to/python "
+                      "of an environment with torch 2.11.")
 endif()
 string(REPLACE "\n" ";" torch_facts "${torch_facts}")
 list(GET torch_facts 0 CHORALE_TORCH_ROOT)
 list(GET torch_facts 1 CHORALE_TORCH_VERSION)
 if(NOT CHORALE_TORCH_VERSION MATCHES "^2\\.11\\.")
-  message(FATAL_ERROR "torch 2.11 is needed, ${CHORALE_PYTHON} has ${CHORALE_TORCH_VERSION}; run launch/setup.")
+  message(FATAL_ERROR "torch 2.11 is needed, ${CHORALE_PYTHON} has ${CHORALE_TORCH_VERSION}. Run launch/setup, or pass "
+                      "-DCHORALE_PYTHON=/path/to/python of an environment with torch 2.11.")
 endif()
 
 add_library(chorale_torch_headers INTERFACE)

@@ -26,6 +26,9 @@ std::string versions_text(const ordered_json& facts, std::size_t columns) {
   const auto add = [&](std::string_view name, const std::string& value) { text += beside(name, 10, value, columns); };
   for (const auto& [name, version] : facts["versions"].items()) add(name, version.get<std::string>());
   add("device", facts["devices"].get<std::string>());
+  const ordered_json& room = facts["machine"]["working_directory"];
+  add("disk", fmt::format("{:.1f} GB free in the working directory{}", room["free_bytes"].get<double>() * 1e-9,
+                          room["writable"].get<bool>() ? "" : ", which may not be written to"));
   const std::size_t ranks = facts["ranks"].size();
   add("launcher", facts["launcher"] == "MPI" ? fmt::format("MPI, {} rank{}", ranks, ranks == 1 ? "" : "s")
                                              : std::string("none: one process, MPI not started"));

@@ -14,6 +14,7 @@
 #include "core/training/memory_estimate.hpp"
 #include "distributed/cpu_share.hpp"
 #include "distributed/self_test.hpp"
+#include "launch/commands/doctor_machine.hpp"
 
 namespace chorale {
 namespace {
@@ -112,13 +113,18 @@ ordered_json doctor_facts(World& world) {
   }
   const SelfTest test = self_test(world);
   if (!world.is_root()) return nullptr;
-  ordered_json facts = {{"versions", versions()},         {"launcher", world.uses_mpi() ? "MPI" : "none"},
-                        {"devices", ranks[0]["devices"]}, {"ranks", ranks},
-                        {"pairs", pair_tables(test)},     {"warnings", ordered_json::array()},
+  ordered_json facts = {{"versions", versions()},
+                        {"launcher", world.uses_mpi() ? "MPI" : "none"},
+                        {"devices", ranks[0]["devices"]},
+                        {"machine", machine_facts()},
+                        {"ranks", ranks},
+                        {"pairs", pair_tables(test)},
+                        {"warnings", ordered_json::array()},
                         {"faults", test.faults}};
   judge_versions(ranks, facts["faults"]);
   judge_cores(ranks, facts["warnings"]);
   judge_launcher(world, facts["warnings"]);
+  judge_machine(facts["machine"], ranks[0]["memory_bytes"].get<std::uint64_t>(), facts["warnings"], facts["faults"]);
   for (ordered_json& rank : facts["ranks"]) {
     rank.erase("versions");
     rank.erase("devices");
