@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <new>
 #include <string>
 #include <string_view>
@@ -24,7 +25,8 @@ std::string_view behind(std::string_view text, std::string_view before, std::str
 // is free. Including ..." of the GPU's.
 std::string shortage(std::string_view what) {
   if (const auto bytes = behind(what, "you tried to allocate ", " bytes"); !bytes.empty()) {
-    return fmt::format(": {} bytes more were needed", bytes);
+    const std::string digits(bytes);
+    return fmt::format(": {:.2f} GB more were needed", std::strtod(digits.c_str(), nullptr) * 1e-9);
   }
   const auto size = behind(what, "Tried to allocate ", "B");
   if (size.empty()) return "";

@@ -167,7 +167,7 @@ int run_command(int argc, char** argv, World& world) {
 
 // Ranks of different programs or commands would wait for each other in different places, for ever.
 void check_same_command(int argc, char** argv, World& world) {
-  std::string mine = CHORALE_VERSION " (torch " CHORALE_TORCH_VERSION ")";
+  std::string mine = "chorale " CHORALE_VERSION " (torch " CHORALE_TORCH_VERSION ")";
   for (int i = 1; i < argc; ++i) mine += fmt::format(" {}", argv[i]);
   world.together([&] {
     if (const std::string first = world.broadcast(mine); mine != first) {

@@ -81,9 +81,9 @@ std::vector<double> numbers(const nlohmann::json& list, const std::string& where
   std::vector<double> values;
   for (const nlohmann::json& value : list) {
     if (!value.is_number()) {
-      complaint.raise(fmt::format("{}: choice {} is {}, not a number. An impossible choice is probability 0.", where,
-                                  values.size(),
-                                  printable(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))));
+      complaint.raise(
+          fmt::format("{}: choice {} is {}, not a number. Write one; an impossible choice is probability 0.", where,
+                      values.size(), printable(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))));
     }
     values.push_back(value.get<double>());
   }
@@ -103,7 +103,7 @@ std::vector<std::vector<double>> json_rows(const Record& record, const Kind& kin
     rows.push_back(numbers(row, fmt::format("'{}', member {}", kind.field, rows.size()), complaint));
     if (rows.back().size() != rows.front().size()) {
       complaint.raise(
-          fmt::format("member {} has {} choices and member 0 has {}. All must have the same; an impossible "
+          fmt::format("member {} has {} choices and member 0 has {}. Give all the same choices; an impossible "
                       "choice is probability 0.",
                       rows.size() - 1, rows.back().size(), rows.front().size()));
     }
@@ -127,7 +127,7 @@ std::vector<std::vector<double>> column_rows(const Record& record, const Complai
     const std::string& text = record.fields.at(name).get_ref<const std::string&>();
     const std::optional<double> value = parsed<double>(text);
     if (!value) {
-      complaint.raise(fmt::format("column {}: '{}' is not a number.", name, printable(text)));
+      complaint.raise(fmt::format("column {}: '{}' is not a number. Write one.", name, printable(text)));
     }
     row.push_back(*value);
   }
@@ -159,7 +159,7 @@ void check_numbers(const std::vector<double>& row, PredictionForm form, const st
     }
     if (form == PredictionForm::probabilities && row[choice] < 0.0) {
       complaint.raise(
-          fmt::format("{}choice {} has probability {}. Probabilities cannot be negative; raw scores go under "
+          fmt::format("{}choice {} has probability {}. Probabilities cannot be negative; give raw scores under "
                       "'logits' or 'member_logits'.",
                       who, choice, row[choice]));
     }
@@ -201,7 +201,7 @@ std::optional<std::int32_t> read_label(const Record& record, bool columns, std::
   }
   if (!label || *label < -1 || *label >= static_cast<std::int64_t>(choices)) {
     complaint.raise(
-        fmt::format("label {} is none of the {} choices. A label is the index of the right choice, counted "
+        fmt::format("label {} is none of the {} choices. Give the index of the right choice, counted "
                     "from 0 (-1: unlabelled).",
                     printable(found->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)), choices));
   }

@@ -41,7 +41,7 @@ void check_shape(const PredictionRecord& record, const Shape& first, const std::
                       first.kind));
   }
   if (record.rows.size() != first.members) {
-    raise(fmt::format("has {} members and line {} has {}. All records need predictions of the same members.",
+    raise(fmt::format("has {} members and line {} has {}. Give all records predictions of the same members.",
                       record.rows.size(), first.line, first.members));
   }
   if (record.rows.front().size() != first.choices) {

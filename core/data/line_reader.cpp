@@ -54,7 +54,7 @@ bool LineReader::refill() {
   filled_ = static_cast<std::size_t>(stream_.gcount());
   if (line_ == 0) {
     const auto kind = foreign_kind({buffer_.data(), filled_});
-    if (kind) throw InputError(fmt::format("{}:1: is {}, not text. {}", path_, kind->name, kind->data_remedy));
+    if (kind) throw InputError(fmt::format("{}:1: is {}. {}", path_, kind->name, kind->data_remedy));
   }
   return filled_ > 0;
 }

@@ -11,8 +11,9 @@ namespace chorale {
 
 void Vocabulary::add(TokenId id, std::string text) {
   if (id < 0 || id > largest_id) {
-    throw InputError(fmt::format("token '{}' has id {}, outside 0..{}. The vocabulary is damaged.", printable(text), id,
-                                 largest_id));
+    throw InputError(
+        fmt::format("token '{}' has id {}, outside 0..{}. The vocabulary is damaged: fetch the tokenizer again.",
+                    printable(text), id, largest_id));
   }
   const auto place = static_cast<std::size_t>(id);
   if (const auto known = ids_.find(text); known != ids_.end()) {

@@ -85,7 +85,9 @@ void validate(const ModelConfig& config, const std::string& where) {
                                                                         {"feed-forward size", config.feed_forward},
                                                                         {"context length", config.context_length}}};
   const auto refuse = [&](const std::string& problem) {
-    throw InputError(fmt::format("{}: {}. The file is damaged, or not a decoder of the Llama family.", where, problem));
+    throw InputError(fmt::format(
+        "{}: {}. The file is damaged, or no decoder of the Llama family: fetch it again, or choose another model.",
+        where, problem));
   };
   for (const auto& [name, value] : sizes) {
     if (value < 1 || value > largest_size) {

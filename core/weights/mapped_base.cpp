@@ -132,8 +132,8 @@ const Entry& MappedBase::entry(std::string_view name) const {
     for (const auto& known : entries_) {
       names.push_back(known.first);
     }
-    throw InputError(fmt::format("{}: the model has no tensor '{}'.{}", path(), printable(name),
-                                 did_you_mean(name, std::span<const std::string_view>(names))));
+    throw InputError(fmt::format("{}: the model has no tensor '{}'.{} `chorale inspect` lists all of them.", path(),
+                                 printable(name), did_you_mean(name, std::span<const std::string_view>(names))));
   }
   return found->second;
 }

@@ -116,10 +116,11 @@ ordered_json describe_records(const std::string& path) {
 }
 
 [[noreturn]] void refuse(const std::string& path, std::string_view why) {
-  throw InputError(fmt::format(
-      "{}: {}; inspect knows GGUF and safetensors files, model directories, tokenizer.json, .jsonl/.csv/.tsv data, "
-      "checkpoints and predictions (.h5)",
-      printable(path, 300), why));
+  throw InputError(
+      fmt::format("{}: {}. Give what inspect knows: GGUF and safetensors files, model directories, tokenizer.json, "
+                  ".jsonl/.csv/.tsv data, "
+                  "checkpoints and predictions (.h5).",
+                  printable(path, 300), why));
 }
 
 std::string first_bytes(const std::string& path) {

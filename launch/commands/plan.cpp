@@ -71,8 +71,8 @@ void plan(const Options& options) {
   Recipe recipe = load_recipe(options.recipe, options.overrides);
   if (!options.device.empty()) recipe.base.device = options.device;
   if (options.ranks_per_node > options.ranks) {
-    throw UsageError(fmt::format("--ranks-per-node: {} is more than the {} ranks of --ranks", options.ranks_per_node,
-                                 options.ranks));
+    throw UsageError(fmt::format("--ranks-per-node: {} is more than the {} ranks of --ranks. Give at most as many.",
+                                 options.ranks_per_node, options.ranks));
   }
   const std::int64_t groups = recipe.distributed.groups;
   const Placement placement =

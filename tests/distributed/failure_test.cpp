@@ -24,7 +24,7 @@ TEST_CASE("the CPU allocator's complaint names the bytes and the keys") {
       "[enforce fail at alloc_cpu.cpp:126] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
       "4000000000000 bytes. Error code 12 (Cannot allocate memory)\nframe #0: c10::alloc_cpu"));
   CHECK(failure.code == ExitCode::usage);
-  CHECK_THAT(failure.message, contains("out of memory: 4000000000000 bytes more were needed. Lower "));
+  CHECK_THAT(failure.message, contains("out of memory: 4000.00 GB more were needed. Lower "));
   CHECK_THAT(failure.message, contains("training.micro_batch_size") && contains("training.prefix_cache: off."));
   CHECK(failure.message.find("frame") == std::string::npos);
 }

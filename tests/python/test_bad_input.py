@@ -16,6 +16,7 @@ from e2e_helpers import (
     LAYERS, checksum, chorale, colour_records, llama_config, llama_tensors, merge, shared, vocabulary, write_jsonl,
     write_model, write_recipe,
 )
+from message_pattern import check_message
 from safetensors.numpy import save_file
 
 RECIPE = {
@@ -73,6 +74,7 @@ def check_refusal(done, code, phrases):
     for trace in ("terminate called", "what():", "core dumped", "frame #", "Traceback", "bug in chorale", "assert"):
         assert trace not in done.stderr
     assert message.endswith("\n") and len(message) < 1500 and message.replace("\n", "").isprintable(), message
+    check_message(message)
     for phrase in phrases:
         assert phrase in message, message
     return message
@@ -128,9 +130,9 @@ DATA = [
     data("a list on a line", lines(b"[1, 2]"), "train.jsonl:2:", "array", "line of its own"),
     data("a value over several lines", json.dumps(RECORDS, indent=1), "train.jsonl:1:", "jq -c"),
     data("not UTF-8", lines(b'{"thing": "caf\xe9"}'), "train.jsonl:2:", "0xe9", "Save the file as UTF-8"),
-    data("UTF-16", "\ufeff{}".encode("utf-16"), "train.jsonl:1:", "Save the file as UTF-8"),
-    data("an empty file", b"", "train.jsonl", "holds no record", "needs at least one"),
-    data("blank lines only", b"\n \n\n", "train.jsonl", "holds no record", "needs at least one"),
+    data("UTF-16", "\ufeff{}".encode("utf-16"), "train.jsonl:1:", "UTF-16", "Save the file as UTF-8"),
+    data("an empty file", b"", "train.jsonl", "holds no record", "check that it is the file"),
+    data("blank lines only", b"\n \n\n", "train.jsonl", "holds no record", "check that it is the file"),
     data("another extension", RECORDS, "train.txt", "Name it .jsonl", file="train.txt"),
     data("an id twice", but_second(id="c0"), "train.jsonl:2:", "'c0'", "line 1", "Ids must differ"),
     data("an id that is a list", but_second(id=[1]), "train.jsonl:2:", "'id'", "must be a string or a number"),
@@ -141,7 +143,7 @@ DATA = [
     data("an answer beyond the options", but_second(answer=3), "train.jsonl:2:", "'3'", "Give an index from 0 to 2"),
     data("no answer", but_second(answer=None), "train.jsonl:2:", "'answer'", "The record has"),
     data("an answer of the wrong type", but_second(answer=1.5), "train.jsonl:2:", "'answer'", "Write an index from 0"),
-    data("a single option", but_second(choices=["red"]), "train.jsonl:2:", "'choices'", "needs at least two"),
+    data("a single option", but_second(choices=["red"]), "train.jsonl:2:", "'choices'", "Give at least two"),
     data("an option without text", but_second(choices=["red", " "]), "train.jsonl:2:", "option 1", "has no text"),
     data("options that are an object", but_second(choices={"a": 1}), "train.jsonl:2:", "Write a JSON array"),
     data("more options than letters", but_second(choices=[f"x{i}" for i in range(27)]), "train.jsonl:2:", "27",
