@@ -58,8 +58,9 @@ std::string Reader::unknown_key_message(const std::string& name) const {
   for (const Section* other : all_sections()) {
     for (const Key& key : other->keys) {
       if (key.name != name) continue;
-      return other->path.empty() ? std::string("unknown key here; move it to the top of the recipe")
-                                 : fmt::format("unknown key here; move it to '{}'", other->path);
+      return other->path.empty()
+                 ? std::string("unknown key here; it belongs at the top of the recipe: move it, or remove it")
+                 : fmt::format("unknown key here; it belongs to '{}': move it, or remove it", other->path);
     }
   }
   const std::string near = nearest(name, std::span<const std::string_view>(names));

@@ -6,14 +6,15 @@ import re
 PLACES = [
     r"[\w./-]+:\d+", r"[\w.-]+/[\w./-]+", r"\b[\w-]+\.(?:jsonl|json|yaml|csv|tsv|txt|h5|gguf|safetensors|npz|bin)\b",
     r"\b[a-z_]+\.[a-z_]+(?:\.[a-z_0-9]+)*\b", r"--[a-z]", r"\b[A-Z]{3,}\b", r"\brank \d+", r"'[^']+'", r"\bsrun\b",
-    r"standard output", r"^[\w.-]+: ", r"\bcommand line\b",
+    r"standard output", r"cannot [a-z ]+ \S+: ", r"^[\w.-]+: ", r"\bcommand line\b",
 ]
 # What to do begins with a verb, at the start of a sentence or of a part of one.
 VERBS = (
-    "add ask build bind change check choose close come compare convert copy correct count create cut delete double evaluate "
-    "export extract fetch fill fit form free give go have install join keep leave list load lower make mend merge move name "
-    "normalise number open pass point prepare put raise read remove rename repair replace report restart run save say "
-    "separate set shorten show simplify spread start stop store take train try turn unpack use wait write")
+    "add ask bind build change check choose close come compare convert copy correct count create cut "
+    "delete double download evaluate export extract fetch fill fit form free give go have install join "
+    "keep leave list load lower make mend merge move name normalise number open pass point prepare put "
+    "raise read remove rename repair replace report restart run save say separate set shorten show "
+    "simplify spread start stop store take train try turn unpack use wait write")
 REMEDY = re.compile(
     r"(?:^|[.;:,?!)] +|\bor |\band |\bto |\()(?:" + "|".join(VERBS.split()) + r")\b"
     r"|did you mean|must (?:be|differ|hold|name|not)|`[^`]+` (?:shows|lists|makes|tells|gives)", re.IGNORECASE)

@@ -43,7 +43,7 @@ TEST_CASE("{choices} stands for the options unless the task has none", "[data]")
 TEST_CASE("unfit fields name file, line, field and neighbour", "[data]") {
   const json fields = {{"question", "Q"}, {"n", nullptr}, {"list", json::array({1})}, {"o", json::object()}};
   const std::vector<std::pair<std::string, std::vector<std::string>>> cases = {
-      {"{questoin}", {"f.jsonl:12", "the prompt", "'questoin'", "Did you mean 'question'?"}},
+      {"{questoin}", {"f.jsonl:12", "task.prompt", "'questoin'", "Did you mean 'question'?"}},
       {"{zzzzzzzz}", {"f.jsonl:12", "'zzzzzzzz'", "The record has: list, n, o, question"}},
       {"{n}", {"f.jsonl:12", "'n'", "type null"}},
       {"{list}", {"f.jsonl:12", "'list'", "type array", "{choices}"}},

@@ -127,7 +127,7 @@ TEST_CASE("bad data files name file, line and remedy", "[data]") {
       {"a.csv", "a,b\n\"x\"y,2\n", {"a.csv:2", "'y,2", "closing quote"}},
       {"a.csv", "a,b\n\"x\ny\xe9\",2\n", {"a.csv:3", "byte 2", "0xe9"}},
       {"a.tsv", "a,b\n1,2\n", {"a.tsv:1", "commas and no tab", ".csv"}},
-      {"a.tsv", "a\tb\n1\t2\t3\n", {"a.tsv:2", "3 fields", "cannot hold a tab"}},
+      {"a.tsv", "a\tb\n1\t2\t3\n", {"a.tsv:2", "3 fields", "Remove tabs"}},
       {"a.txt", "x", {"a.txt", ".jsonl", ".csv", ".tsv"}},
       {"data", "x", {"data", ".jsonl"}},
   };

@@ -189,7 +189,7 @@ TEST_CASE("data that does not fit its task names file, line and remedy", "[data]
   by_options.labels = LabelStyle::options;
   TaskConfig bare = likelihood_task();
   const std::vector<Case> cases = {
-      {{{"options", {"a", "b"}}, {"answer", 0}}, letters_task(), {"f.jsonl:1", "the prompt", "'q'", "lacks"}},
+      {{{"options", {"a", "b"}}, {"answer", 0}}, letters_task(), {"f.jsonl:1", "task.prompt", "'q'", "lacks"}},
       {{{"q", "x"}, {"answer", 0}}, letters_task(), {"f.jsonl:1", "task.choices", "'options'"}},
       {{{"q", "x"}, {"options", {"a", "b"}}}, letters_task(), {"f.jsonl:1", "task.answer", "'answer'", "lacks"}},
       {question("x", {"a", "b"}, "c"), letters_task(), {"f.jsonl:1", "'c'", "none of the 2 options"}},
