@@ -32,6 +32,7 @@
 #include "launch/commands/plan.hpp"
 #include "launch/commands/predict.hpp"
 #include "launch/commands/recipes.hpp"
+#include "launch/commands/report.hpp"
 #include "launch/commands/score.hpp"
 #include "launch/commands/train.hpp"
 #include "launch/commands/validate.hpp"
@@ -53,6 +54,7 @@ void add_commands(CLI::App& app, World& world) {
   add_predict_command(app, world);
   add_merge_command(app, world);
   add_export_command(app);
+  add_report_command(app);
   add_calibrate_command(app);
   add_score_command(app);
   add_recipes_command(app);

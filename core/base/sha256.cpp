@@ -56,6 +56,17 @@ std::string sha256(std::string_view text) {
   return sha256(std::as_bytes(std::span(text)));
 }
 
+std::string sha256_base64(std::string_view text) {
+  const std::string digits = sha256(text);
+  std::array<unsigned char, 32> digest{};
+  for (std::size_t i = 0; i < digest.size(); ++i) {
+    digest[i] = static_cast<unsigned char>(std::stoi(digits.substr(2 * i, 2), nullptr, 16));
+  }
+  std::array<unsigned char, 45> encoded{};  // 4 for each 3 bytes, and a zero
+  const int length = EVP_EncodeBlock(encoded.data(), digest.data(), static_cast<int>(digest.size()));
+  return {encoded.begin(), encoded.begin() + length};
+}
+
 std::string sha256_of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {

@@ -29,6 +29,8 @@ class Sha256 {
 
 [[nodiscard]] std::string sha256(std::span<const std::byte> bytes);
 [[nodiscard]] std::string sha256(std::string_view text);
+/// In base64, as a Content-Security-Policy writes it.
+[[nodiscard]] std::string sha256_base64(std::string_view text);
 /// Of a file's contents; InputError when it cannot be read. An empty file has the digest of the empty text.
 [[nodiscard]] std::string sha256_of_file(const std::string& path);
 

@@ -1,7 +1,5 @@
 #include "core/calibration/evaluate.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -12,7 +10,7 @@
 #include "core/base/errors.hpp"
 #include "core/calibration/evaluate_table.hpp"
 #include "core/calibration/result_row.hpp"
-#include "core/calibration/temperature.hpp"
+#include "core/calibration/scaled_rows.hpp"
 #include "core/ensemble/pooling.hpp"
 #include "core/ensemble/uncertainty.hpp"
 
@@ -21,41 +19,6 @@ namespace {
 
 nlohmann::json mean(const std::vector<double>& values) {
   return finite_or_null(std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size()));
-}
-
-// The temperature-scaled rows and what they were scaled with.
-struct Scaled {
-  std::vector<double> member_temperatures;
-  double ensemble_temperature = 1.0;
-  std::vector<LogRows> members;
-  LogRows ensemble;
-};
-
-// Nothing when the validation set has no example a temperature could be fitted on.
-std::optional<Scaled> scale_by(const PredictionTable& validation, const PredictionTable& predictions,
-                               const LogRows& pooled) {
-  if (validation.members.size() != predictions.members.size()) {
-    throw InputError(
-        fmt::format("'{}' holds predictions of {} members and the validation set '{}' of {}. Give "
-                    "validation predictions of the same members.",
-                    predictions.name, predictions.members.size(), validation.name, validation.members.size()));
-  }
-  Scaled scaled;
-  for (std::size_t member = 0; member < predictions.members.size(); ++member) {
-    const std::optional<double> temperature = fit_temperature(validation.members[member], validation.labels);
-    if (!temperature) {
-      return std::nullopt;
-    }
-    scaled.member_temperatures.push_back(*temperature);
-    scaled.members.push_back(scale(predictions.members[member], *temperature));
-  }
-  const std::optional<double> temperature = fit_temperature(pool(validation, Pooling::arithmetic), validation.labels);
-  if (!temperature) {
-    return std::nullopt;
-  }
-  scaled.ensemble_temperature = *temperature;
-  scaled.ensemble = scale(pooled, *temperature);
-  return scaled;
 }
 
 // Builds the rows of one data set in a fixed order: members' mean first, ensemble second.
@@ -98,7 +61,7 @@ void add_labelled_rows(nlohmann::json& result, const PredictionTable& prediction
   const LogRows geometric = pool(predictions, Pooling::geometric);
   result["ensemble_geometric"] = metrics_json(builder.add("ensemble_geometric", {&geometric, 1}).metrics());
   if (validation != nullptr && config.temperature) {
-    if (const std::optional<Scaled> scaled = scale_by(*validation, predictions, pooled)) {
+    if (const std::optional<ScaledRows> scaled = scaled_rows(*validation, predictions, pooled)) {
       nlohmann::json single = metrics_json(builder.add("single_temperature_scaled", scaled->members).metrics());
       single["temperature"] = mean(scaled->member_temperatures);
       single["temperatures"] = scaled->member_temperatures;

@@ -90,6 +90,10 @@ std::string resolved_again(const std::string& stored, const std::string& where) 
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> recipe_settings(const std::string& resolved_yaml) {
+  return values_of(resolved_yaml, "the recipe");
+}
+
 std::vector<RecipeDifference> recipe_differences(const std::string& old_resolved_yaml,
                                                  const std::string& new_resolved_yaml) {
   const Values before = values_of(old_resolved_yaml, "the old recipe");

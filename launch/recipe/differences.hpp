@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "launch/recipe/recipe.hpp"
@@ -16,6 +17,10 @@ struct RecipeDifference {
 
   bool operator==(const RecipeDifference&) const = default;
 };
+
+/// Every dotted key of a resolved recipe with its value, in the recipe's order; lists by index. UsageError when it is
+/// not YAML as the recipe reader takes it.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> recipe_settings(const std::string& resolved_yaml);
 
 /// All of them between two resolved recipes, in the order of the new one, then what only the old one has. UsageError
 /// when one is not YAML as the recipe reader takes it.

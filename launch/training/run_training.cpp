@@ -15,6 +15,8 @@
 #include "core/training/memory_estimate.hpp"
 #include "core/training/trainer.hpp"
 #include "core/weights/base_files.hpp"
+#include "launch/runs/report_files.hpp"
+#include "launch/runs/report_source.hpp"
 #include "launch/training/data_sets.hpp"
 #include "launch/training/evaluation.hpp"
 #include "launch/training/memory_check.hpp"
@@ -200,8 +202,12 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
                        {"peak_memory_bytes", memory},
                        {"ranks", world.size()},
                        {"threads_per_rank", threads},
-                       {"tokens_per_second", log->tokens_per_second()}};
-    log->result(trainer.steps_done(), result.datasets);
+                       {"tokens_per_second", log->tokens_per_second()},
+                       {"placement", to_json(run.placement())},
+                       {"device", inputs.decoder.device.is_cpu() ? "CPU" : "GPU"},
+                       {"versions", {{"torch", CHORALE_TORCH_VERSION}}}};
+    log->result(trainer.steps_done(), datasets);
+    write_report_of_training(report_run(recipe, resolved_yaml(recipe), outcome.metrics, outcome.timings));
     files->finish(outcome);
   });
   return outcome;
