@@ -132,7 +132,11 @@ json run_json(const ReportRun& run) {
 
 json report_data(std::span<const ReportRun> runs) {
   json list = json::array();
-  for (const ReportRun& run : runs) list.push_back(run_json(run));
+  const std::vector<std::string> labels = run_labels(runs);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    list.push_back(run_json(runs[i]));
+    list.back()["label"] = labels[i];
+  }
   return {{"made_by", "chorale " CHORALE_VERSION}, {"runs", list}};
 }
 

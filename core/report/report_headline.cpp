@@ -26,7 +26,7 @@ std::string nats(double value) {
 }
 
 std::string per_cent(double share) {
-  return fmt::format("{:.1f} %", 100.0 * share);
+  return fmt::format("{:.1f}\u00a0%", 100.0 * share);
 }
 
 // " [a, b]" or nothing.
@@ -61,9 +61,9 @@ std::string change(const json& dataset, const Compared& what) {
     return fmt::format("{} is {} against {}", what.title, nats(ensemble), nats(member));
   }
   const bool lower = ensemble <= member;
-  std::string text =
-      fmt::format("{} is {:.{}f}{}, {:.{}f} {}", what.title, what.scale * ensemble, what.digits, what.unit,
-                  what.scale * std::abs(ensemble - member), what.digits, lower ? "lower" : "higher");
+  std::string text = fmt::format("{} is {:.{}f}{}, {:.{}f} {}", what.title, what.scale * ensemble, what.digits,
+                                 what.unit, what.scale * std::abs(ensemble - member), what.digits,
+                                 fmt::format("{}{}", what.scale == 1.0 ? "" : "points ", lower ? "lower" : "higher"));
   // Of a reduction the interval is that of the change with its sign turned.
   const double low = number(dataset, fmt::format("/intervals/change/{}/0", what.metric));
   const double high = number(dataset, fmt::format("/intervals/change/{}/1", what.metric));
@@ -116,7 +116,7 @@ std::vector<std::string> report_headline(const std::string& name, const json& da
                   : single(name, dataset);
   if (members > 1) {
     sentences.push_back(
-        fmt::format("Against one member: {}; {}; {}.", change(dataset, {"accuracy", "accuracy", " %", 100.0, 1}),
+        fmt::format("Against one member: {}; {}; {}.", change(dataset, {"accuracy", "accuracy", "\u00a0%", 100.0, 1}),
                     change(dataset, {"NLL", "nll", " nats", 1.0, 3}), change(dataset, {"ECE", "ece", "", 1.0, 3})));
   }
   const char* scaled = members > 1 ? "ensemble_temperature_scaled" : "single_temperature_scaled";

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,5 +34,9 @@ struct ReportRun {
   nlohmann::json metrics;                                     // metrics.json; null while the run is not finished
   nlohmann::json timings;                                     // timings.json; null when there is none
 };
+
+/// What to call each of the runs where they stand side by side: by their names where all differ, else by the last part
+/// of their directories where those differ, else by the directories.
+[[nodiscard]] std::vector<std::string> run_labels(std::span<const ReportRun> runs);
 
 }  // namespace chorale

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,14 +37,10 @@ void print_run(const ReportRun& run) {
   if (!shifted.empty()) write_output("\n" + shifted);
 }
 
-// Runs of one name are told apart by their directories.
 void print_comparison(const std::vector<ReportRun>& runs) {
   std::vector<NamedMetrics> named;
-  for (const ReportRun& run : runs) {
-    const auto same =
-        std::count_if(runs.begin(), runs.end(), [&](const ReportRun& other) { return other.name == run.name; });
-    named.emplace_back(same > 1 ? run.directory : run.name, run.metrics);
-  }
+  const std::vector<std::string> labels = run_labels(runs);
+  for (std::size_t i = 0; i < runs.size(); ++i) named.emplace_back(labels[i], runs[i].metrics);
   write_output(comparison_table(named));
 }
 

@@ -10,9 +10,9 @@ function fixed(value, digits) {
 exports.dash = dash;
 exports.fixed = fixed;
 exports.nats = (value) => fixed(value, 3);
-exports.percent = (value) => (typeof value === "number" ? fixed(100 * value, 1) + " %" : dash);
+exports.percent = (value) => (typeof value === "number" ? fixed(100 * value, 1) + "\u00a0%" : dash);
 exports.count = (value) =>
-  typeof value !== "number" ? dash : Number.isInteger(value) ? value.toLocaleString("en") : fixed(value, 1);
+  typeof value !== "number" ? dash : Number.isInteger(value) || value >= 100 ? Math.round(value).toLocaleString("en") : fixed(value, 1);
 exports.seconds = (value) => (value >= 600 ? fixed(value / 60, 1) + " min" : fixed(value, 1) + " s");
 exports.bytes = (value) => fixed(value * 1e-9, 2) + " GB";
 

@@ -12,14 +12,9 @@ const { members } = require("sections/members");
 const { examples } = require("sections/examples");
 const { made } = require("sections/made");
 const { definitions } = require("sections/definitions");
-const { compare } = require("sections/compare");
+const { compare, verdict } = require("sections/compare");
 
 const colors = ["var(--run-0)", "var(--run-1)", "var(--run-2)", "var(--run-3)", "var(--run-4)", "var(--run-5)"];
-
-// Runs of one name are told apart by their directories.
-function label(run, runs) {
-  return runs.filter((other) => other.name === run.name).length > 1 ? run.directory : run.name;
-}
 
 function runPart(run) {
   const part = el("div", { class: "run" });
@@ -48,7 +43,7 @@ function runPart(run) {
 exports.show = function () {
   const data = JSON.parse(document.getElementById("data").textContent);
   const runs = data.runs;
-  runs.forEach((run, index) => Object.assign(run, { index, label: label(run, runs), color: colors[index % colors.length] }));
+  runs.forEach((run, index) => Object.assign(run, { index, color: colors[index % colors.length] }));
   const main = el("main");
   const place = el("div");
   const pick = (index) => {
@@ -60,7 +55,7 @@ exports.show = function () {
     el("footer", { class: "bottom" }, "Made by " + data.made_by + ". This page is one file and asks nothing of the network."));
   if (runs.length > 1) {
     main.append(el("div", { class: "hero" }, el("p", { class: "kicker" }, runs.length + " runs"),
-      el("h1", null, runs.map((run) => run.label).join(", "))), compare(runs));
+      el("h1", null, verdict(runs))), compare(runs));
     main.append(el("div", { class: "run-switch" }, el("span", { class: "muted small" }, "One run in detail"),
       (runs.length <= 4 ? segments : choice)("Run", runs.map((run) => ({ value: String(run.index), label: run.label, color: run.color })), "0", pick)));
   }

@@ -9,14 +9,14 @@ function order(a, b) {
   return String(a ?? "").localeCompare(String(b ?? ""), "en", { numeric: true });
 }
 
-// columns: [{title, help, value(row): what it sorts by, show(row): text or element, text: true for words}];
+// columns: [{title, help, minor: not on a phone, value(row): what it sorts by, show(row): text or element, text: true for words}];
 // options: {class, mark(row, column): class of a cell}.
 exports.table = function (columns, rows, options = {}) {
   let sorted = { column: -1, falling: false };
   const body = el("tbody");
   const heads = columns.map((column, index) => {
     const button = el("button", { type: "button", class: "sort", on: { click: () => sort(index) } }, column.title);
-    return el("th", { scope: "col", class: column.text ? "text" : "number", "aria-sort": "none" },
+    return el("th", { scope: "col", class: (column.text ? "text" : "number") + (column.minor ? " minor" : ""), "aria-sort": "none" },
       button, column.help ? el("span", { class: "help" }, term("?", column.help)) : null);
   });
 
@@ -33,7 +33,7 @@ exports.table = function (columns, rows, options = {}) {
     clear(body);
     for (const row of shown) {
       body.append(el("tr", null, columns.map((column, index) => el(index === 0 ? "th" : "td", {
-        class: [column.text ? "text" : "number", options.mark ? options.mark(row, column) : ""].join(" ").trim(),
+        class: [column.text ? "text" : "number", column.minor ? "minor" : "", options.mark ? options.mark(row, column) : ""].join(" ").trim(),
         scope: index === 0 ? "row" : null,
       }, column.show(row)))));
     }

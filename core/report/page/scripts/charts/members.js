@@ -34,13 +34,13 @@ function numbers(metric, series) {
 }
 
 // series: [{label, color, counts, first: colour of the point at m = 1}].
-exports.memberCounts = function (id, metric, series) {
+exports.memberCounts = function (id, metric, series, options = {}) {
   const data = series.map((one, i) => ({ name: "counts" + i, values: one.counts.map((entry) => point(metric, one, entry)) }));
   const all = data.flatMap((set) => set.values);
   const most = Math.max(2, ...all.map((entry) => entry.m));
   const ticks = Array.from({ length: most }, (_, i) => i + 1).filter((m) => most <= 10 || m === 1 || m % Math.ceil(most / 8) === 0);
   return chart({
-    id, title: metric.title, help: metric.help, height: 190,
+    id, title: options.title || metric.title, help: metric.help, height: options.height || 190,
     label: metric.title + " against the number of members: " + all.map((entry) => entry.m + ": " + show(metric, entry.mean)).join(", "),
     numbers: () => numbers(metric, series),
     spec: () => ({

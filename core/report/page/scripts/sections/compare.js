@@ -21,16 +21,17 @@ function resultTable(runs, set, row, metrics) {
   return table([
     { title: "run", text: true, value: (run) => run.label,
       show: (run) => el("span", null, el("span", { class: "key dot", style: { "--key": run.color } }), run.label) },
-    { title: "members", value: (run) => run.members, show: (run) => String(run.members) },
-    { title: "examples", value: (run) => (dataset(run) || {}).examples, show: (run) => format.count((dataset(run) || {}).examples) },
     ...metrics.map((metric) => ({
       title: metric.title, help: metric.help, value: (run) => values(run)[metric.key],
       show: (run) => el("span", null, format.metric(values(run), metric.key),
         el("span", { class: "below" }, format.interval(words.intervalOf(dataset(run), row, metric.key), metric.key))),
     })),
-    { title: "training", value: (run) => ((run.timings || {}).seconds || {}).training,
+    { title: "members", minor: true, value: (run) => run.members, show: (run) => String(run.members) },
+    { title: "examples", minor: true, value: (run) => (dataset(run) || {}).examples, show: (run) => format.count((dataset(run) || {}).examples) },
+    { title: "training", minor: true, value: (run) => ((run.timings || {}).seconds || {}).training,
       show: (run) => { const s = ((run.timings || {}).seconds || {}).training; return typeof s === "number" ? format.seconds(s) : format.dash; } },
   ], runs, {
+    class: "compact",
     mark: (run, column) => {
       const metric = metrics.find((one) => one.title === column.title);
       return metric && metric.better * values(run)[metric.key] === best.get(metric.title) ? "best" : "";
@@ -46,7 +47,7 @@ function differences(runs) {
   if (rows.length === 0) return note("The recipes are the same but for where they write.");
   return table([{ title: "key", text: true, value: (key) => key, show: (key) => el("code", null, key) },
     ...runs.map((run, i) => ({ title: run.label, text: true, value: (key) => maps[i].get(key) ?? "",
-      show: (key) => (maps[i].has(key) ? maps[i].get(key) : format.dash) }))], rows);
+      show: (key) => (maps[i].has(key) && maps[i].get(key) !== "null" ? maps[i].get(key) : format.dash) }))], rows);
 }
 
 function warnings(runs, set) {
@@ -65,16 +66,34 @@ function charts(runs, set, row) {
   const trained = runs.filter((run) => run.curves.training.mean.steps.length > 1);
   const validated = runs.filter((run) => run.curves.validation.pooled.steps.length > 1);
   const line = (run) => ({ label: run.label, color: run.color, dash: dashes[run.index % dashes.length], width: 2 });
-  return grid(3,
-    counted.length ? ["nll", "ece"].map((key) => card(memberCounts("compare-count-" + key, words.metrics.find((metric) => metric.key === key),
-      counted.map((run) => ({ label: run.label, color: run.color, counts: run.charts[set].members }))))) : null,
-    binned.length ? card(reliability("compare-reliability", "Reliability", binned.map((run) =>
-      Object.assign(line(run), { bins: run.charts[set].reliability[row] })), { height: 260 })) : null,
-    trained.length ? card(curves("compare-loss", "Training loss, members' mean", trained.map((run) =>
-      Object.assign(line(run), { steps: run.curves.training.mean.steps, values: run.curves.training.mean.loss })))) : null,
-    validated.length ? card(curves("compare-validation", "Validation NLL, ensemble", validated.map((run) =>
-      Object.assign(line(run), { steps: run.curves.validation.pooled.steps, values: run.curves.validation.pooled.nll })))) : null);
+  return [
+    grid(3,
+      counted.length ? ["nll", "ece"].map((key) => {
+        const metric = words.metrics.find((one) => one.key === key);
+        return card(memberCounts("compare-count-" + key, metric, counted.map((run) => ({
+          label: run.label, color: run.color, counts: run.charts[set].members })),
+        { title: metric.title + " by number of members", height: 260 }));
+      }) : null,
+      binned.length ? card(reliability("compare-reliability", "Reliability", binned.map((run) =>
+        Object.assign(line(run), { bins: run.charts[set].reliability[row] })), { height: 260 })) : null),
+    grid(2,
+      trained.length ? card(curves("compare-loss", "Training loss, members' mean", trained.map((run) =>
+        Object.assign(line(run), { steps: run.curves.training.mean.steps, values: run.curves.training.mean.loss })))) : null,
+      validated.length ? card(curves("compare-validation", "Validation NLL, ensemble", validated.map((run) =>
+        Object.assign(line(run), { steps: run.curves.validation.pooled.steps, values: run.curves.validation.pooled.nll })))) : null),
+  ];
 }
+
+// What the comparison comes to, on the set and row it begins with.
+exports.verdict = function (runs) {
+  const set = runs.every((run) => run.sets.includes("test")) ? "test" : (runs[0].sets || [])[0];
+  const values = runs.map((run) => ({ run, row: run.metrics && set ? words.rowOf(run.metrics.datasets[set], "ensemble") : null }))
+    .filter((one) => one.row && typeof one.row.nll === "number").sort((a, b) => a.row.nll - b.row.nll);
+  if (values.length < 2) return runs.map((run) => run.label).join(", ");
+  const shown = (one) => format.nats(one.row.nll);
+  return values[0].run.label + " has the lowest ensemble NLL on the " + setLabel(set) + ": " + shown(values[0]) + ", against " +
+    values.slice(1).map((one) => shown(one) + " of " + one.run.label).join(" and ") + ".";
+};
 
 exports.compare = function (runs) {
   const sets = [...new Set(runs.flatMap((run) => run.sets))].filter((name) => runs.some((run) =>
@@ -87,7 +106,7 @@ exports.compare = function (runs) {
   function draw() {
     forget(place);
     if (!set || !row) {
-      place.replaceChildren(note("None of the runs has results to compare."), charts(runs, set, row));
+      place.replaceChildren(note("None of the runs has results to compare."), ...charts(runs, set, row));
       return;
     }
     const tokens = runs.every((run) => !run.metrics || !run.metrics.datasets[set] || run.metrics.datasets[set].tokens !== undefined);
@@ -100,7 +119,7 @@ exports.compare = function (runs) {
           ends: words.intervalOf(dataset, row, metric.key), text: format.metric(values, metric.key) };
       }), { title: metric.title, help: metric.help }));
     place.replaceChildren(...warnings(runs, set).filter((warning) => warning), card(resultTable(runs, set, row, metrics)),
-      grid(4, metrics.map(dots)), charts(runs, set, row));
+      grid(4, metrics.map(dots)), ...charts(runs, set, row));
   }
 
   draw();

@@ -65,14 +65,14 @@ function mainTable(run, dataset) {
     title: metric.title, value: (row) => words.rowOf(dataset, row.key)[metric.key], show: (row) => cell(dataset, row, metric),
   }))];
   if (rows.some((row) => typeof words.rowOf(dataset, row.key).temperature === "number")) {
-    columns.push({ title: "T", help: "The temperature; of single members the mean of theirs.",
+    columns.push({ title: "T", minor: true, help: "The temperature; of single members the mean of theirs.",
       value: (row) => words.rowOf(dataset, row.key).temperature,
       show: (row) => format.fixed(words.rowOf(dataset, row.key).temperature, 2) });
   }
   const best = new Map(metrics.map((metric) => [metric.title, Math.max(...rows.map((row) =>
     metric.better * (words.rowOf(dataset, row.key)[metric.key] ?? -metric.better * Infinity)))]));
   return table(columns, rows, {
-    class: "main-table",
+    class: "compact",
     mark: (row, column) => {
       const metric = metrics.find((one) => one.title === column.title);
       return metric && rows.length > 1 && metric.better * words.rowOf(dataset, row.key)[metric.key] === best.get(metric.title) ? "best" : "";
