@@ -74,7 +74,7 @@ def check_uncertainty(name, result, log_probabilities):
 
 
 def check_run(run, table):
-    for name in ("recipe.yaml", "log.jsonl", "metrics.json", "predictions.h5", "checkpoints/LATEST"):
+    for name in ("recipe.yaml", "log.jsonl", "metrics.json", "predictions.h5", "report.html", "checkpoints/LATEST"):
         expect((run / name).is_file(), f"{name} is missing")
     if problems:
         return

@@ -75,7 +75,7 @@ void print_result(const Recipe& recipe, const RunResult& result) {
   const bool chooses = recipe.task.kind == TaskKind::multiple_choice;
   text += fmt::format("{:<{}}{}\n", "results in", kLabel, recipe.output_directory);
   text += beside("", kLabel,
-                 fmt::format("metrics.json, {}log.jsonl, recipe.yaml, checkpoints/, tensorboard/",
+                 fmt::format("report.html, metrics.json, {}log.jsonl, recipe.yaml, checkpoints/, tensorboard/",
                              chooses ? "predictions.h5, " : ""),
                  columns);
   write_output(text);

@@ -9,6 +9,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
 #include "core/storage/predictions_file.hpp"
+#include "launch/runs/report_files.hpp"
 
 namespace chorale {
 namespace {
@@ -83,6 +84,7 @@ std::string EvaluationFiles::write(const EnsembleSource& source, const std::stri
     if (!source.adapters.empty()) metrics["adapters"] = source.adapters;
   }
   write_file_atomically(directory_ + kMetrics, metrics.dump(2) + "\n");
+  if (into_run_) renew_report(directory_);
   return directory_;
 }
 

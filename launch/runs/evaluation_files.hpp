@@ -20,8 +20,8 @@ class EvaluationFiles {
   /// place will not do or another process writes into the run; StorageError.
   EvaluationFiles(const std::string& output, const EnsembleSource& source);
 
-  /// predictions.h5, then metrics.json. In a run sets of the same name are replaced and all others kept. Returns the
-  /// directory, or nothing when there is none to write to. StorageError.
+  /// predictions.h5, then metrics.json. In a run sets of the same name are replaced and all others kept, and
+  /// report.html is made anew. Returns the directory, or nothing when there is none to write to. StorageError.
   std::string write(const EnsembleSource& source, const std::string& base_fingerprint,
                     const std::vector<Predictions>& predictions, const nlohmann::json& datasets) const;
 

@@ -11,8 +11,11 @@ namespace chorale {
 /// Makes the report of `runs` and writes it to `path`, atomically; a warning for each thing a run lacks. StorageError.
 void write_report(const std::string& path, std::span<const ReportRun> runs);
 
-/// The same for a run that is about to be finished: whatever goes wrong is a warning, for the results are worth more
-/// than the report, and `chorale report` can make it again.
+/// RUN/report.html of a run that is about to be finished: whatever goes wrong is a warning, for the results are worth
+/// more than the report, and `chorale report` can make it again.
 void write_report_of_training(const ReportRun& run);
+
+/// The same for the run in `directory`, whose results have changed.
+void renew_report(const std::string& directory);
 
 }  // namespace chorale

@@ -166,7 +166,8 @@ def check_row(found, wanted, name, keys=METRICS):
 @pytest.mark.parametrize("task", TASKS)
 def test_the_directory_holds_what_is_documented(world, task):
     run = train(world, task)
-    documented = {"recipe.yaml", "log.jsonl", "metrics.json", "timings.json", "checkpoints", "tensorboard", ".lock"}
+    documented = {"recipe.yaml", "log.jsonl", "metrics.json", "timings.json", "report.html", "checkpoints", "tensorboard",
+                  ".lock"}
     if task != "completion":
         documented.add("predictions.h5")
     assert {path.name for path in run.directory.iterdir()} == documented
