@@ -10,7 +10,7 @@ namespace {
 using nlohmann::json;
 
 // A minus sign is no hyphen.
-std::string with_minus(std::string number) {
+std::string with_minus(const std::string& number) {
   return number.starts_with('-') ? "\u2212" + number.substr(1) : number;
 }
 

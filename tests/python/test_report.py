@@ -177,6 +177,17 @@ def test_several_runs_side_by_side(world):
     assert before == [path.stat().st_mtime_ns for path in (world / "first/report.html", world / "second/report.html")]
 
 
+def test_an_evaluation_that_changes_a_run_renews_its_report(world):
+    shutil.copytree(world / "second", world / "evaluated")
+    done = chorale("evaluate", "evaluated", "--data", "far.jsonl", "--name", "again", cwd=world)
+    assert done.returncode == 0, done.stderr
+    run = data_of(world / "evaluated/report.html")["runs"][0]
+    assert run["sets"] == ["test", "validation", "again", "far"] and "reliability" in run["charts"]["again"]
+    assert run["metrics"] == json.loads((world / "evaluated/metrics.json").read_text())
+    example = next(iter(run["examples"]["again"]["examples"].values()))
+    assert example["text"] is None and "names no data file" in example["problem"]
+
+
 def test_an_unfinished_run_has_its_curves(world):
     shutil.copytree(world / "first", world / "unfinished")
     for name in ("metrics.json", "predictions.h5", "timings.json", "report.html"):
