@@ -41,7 +41,8 @@ short_quickstart() {
     ensemble.members=2 training.epochs=1 training.log_every=2 data.train.limit=48 data.validation.limit=24 data.test.limit=40 \
     data.shifted.0.limit=16 evaluation.every_epochs=1 evaluation.bootstrap=50 checkpoint.every_steps=4 \
     "output.directory=$scratch/run" >"$scratch/table" || return 1
-  .deps/venv/bin/python -B tests/check_quickstart.py "$scratch/run" "$scratch/table"
+  .deps/venv/bin/python -B tests/check_quickstart.py "$scratch/run" "$scratch/table" &&
+    .deps/venv/bin/python -B tests/check_commands.py "$scratch/run" build/dev/bin/chorale
 }
 
 own_sources() { git ls-files "$@"; }

@@ -15,6 +15,8 @@
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
 #include "core/data/describe.hpp"
+#include "core/interop/ensemble_index.hpp"
+#include "core/interop/peft_read.hpp"
 #include "core/report/table.hpp"
 #include "core/storage/checkpoint_directory.hpp"
 #include "core/storage/checkpoint_file.hpp"
@@ -23,6 +25,7 @@
 #include "core/tokenizer/tokenizer.hpp"
 #include "core/weights/describe.hpp"
 #include "launch/commands/common.hpp"
+#include "launch/commands/inspect_run.hpp"
 #include "launch/commands/inspect_tables.hpp"
 
 namespace chorale {
@@ -118,8 +121,7 @@ ordered_json describe_records(const std::string& path) {
 [[noreturn]] void refuse(const std::string& path, std::string_view why) {
   throw InputError(
       fmt::format("{}: {}. Give what inspect knows: GGUF and safetensors files, model directories, tokenizer.json, "
-                  ".jsonl/.csv/.tsv data, "
-                  "checkpoints and predictions (.h5).",
+                  ".jsonl/.csv/.tsv data, runs, checkpoints, predictions (.h5), adapters and exported ensembles.",
                   printable(path, 300), why));
 }
 
@@ -154,11 +156,16 @@ ordered_json describe_path(const std::string& path) {
   if (fs::is_regular_file(status)) return describe_file(path);
   if (!fs::is_directory(status)) refuse(path, "neither a regular file nor a directory");
   const fs::path directory(path);
+  if (fs::exists(directory / "recipe.yaml", error)) return describe_run(path);
   if (fs::exists(directory / "config.json", error)) return describe_model(path, true);
+  if (fs::exists(directory / kPeftConfigName, error)) return describe_adapter(path);
+  if (has_ensemble_index(path)) return describe_ensemble(path);
   if (fs::exists(directory / "tokenizer.json", error)) return describe_tokenizer(path);
   if (fs::exists(directory / "manifest.json", error)) return describe_checkpoint(path, verify_checkpoint(path).files);
   if (fs::exists(directory / "predictions.h5", error)) return describe_predictions(directory / "predictions.h5");
-  refuse(path, "the directory has none of config.json, tokenizer.json, manifest.json and predictions.h5");
+  refuse(path,
+         "the directory has none of recipe.yaml, config.json, adapter_config.json, ensemble.json, tokenizer.json, "
+         "manifest.json and predictions.h5");
 }
 
 }  // namespace
@@ -169,7 +176,7 @@ void add_inspect_command(CLI::App& app) {
     std::string format = "table";
   };
   CLI::App* command =
-      app.add_subcommand("inspect", "Show what a model, tokenizer, data, checkpoint or predictions file holds");
+      app.add_subcommand("inspect", "Show what a model, data, run, adapter, checkpoint or predictions file holds");
   const auto options = std::make_shared<InspectOptions>();
   command->add_option("PATH", options->path, "A file or a directory")->required();
   command->add_option("--format", options->format, "table or json")

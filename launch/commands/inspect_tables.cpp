@@ -11,6 +11,7 @@
 
 #include "core/base/printable.hpp"
 #include "core/report/table.hpp"
+#include "launch/commands/inspect_run.hpp"
 
 namespace chorale {
 namespace {
@@ -42,37 +43,6 @@ std::string byte_words(double bytes) {
     if (bytes < 1024) return fmt::format("{:.1f} {}", bytes, unit);
   }
   return fmt::format("{:.1f} TiB", bytes / 1024);
-}
-
-// "model.layers.12.mlp" -> "model.layers.*.mlp": the layers of a model are alike and belong on one line.
-std::string layer_pattern(const std::string& name) {
-  std::string pattern;
-  for (std::size_t i = 0; i < name.size();) {
-    std::size_t end = i;
-    while (end < name.size() && std::isdigit(static_cast<unsigned char>(name[end])) != 0) ++end;
-    const bool whole_part = end > i && i > 0 && name[i - 1] == '.' && end < name.size() && name[end] == '.';
-    if (whole_part) pattern += '*';
-    if (end == i) ++end;
-    if (!whole_part) pattern += name.substr(i, end - i);
-    i = end;
-  }
-  return pattern;
-}
-
-// Equal rows on one line with their number, in the order of their first appearance.
-std::string counted(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::vector<std::string>> order;
-  std::map<std::vector<std::string>, std::size_t> counts;
-  for (const std::vector<std::string>& row : rows) {
-    if (++counts[row] == 1) order.push_back(row);
-  }
-  Table table;
-  for (std::vector<std::string>& row : order) {
-    const std::size_t count = counts[row];
-    row[0] = fmt::format("  {:>4} x {}", count, row[0]);
-    table.add_row(std::move(row));
-  }
-  return table.text();
 }
 
 std::string weights_table(const ordered_json& weights, std::size_t columns) {
@@ -163,6 +133,35 @@ std::string checkpoint_table(const ordered_json& checkpoint, std::size_t columns
 
 }  // namespace
 
+std::string layer_pattern(const std::string& name) {
+  std::string pattern;
+  for (std::size_t i = 0; i < name.size();) {
+    std::size_t end = i;
+    while (end < name.size() && std::isdigit(static_cast<unsigned char>(name[end])) != 0) ++end;
+    const bool whole_part = end > i && i > 0 && name[i - 1] == '.' && end < name.size() && name[end] == '.';
+    if (whole_part) pattern += '*';
+    if (end == i) ++end;
+    if (!whole_part) pattern += name.substr(i, end - i);
+    i = end;
+  }
+  return pattern;
+}
+
+std::string counted(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::vector<std::string>> order;
+  std::map<std::vector<std::string>, std::size_t> counts;
+  for (const std::vector<std::string>& row : rows) {
+    if (++counts[row] == 1) order.push_back(row);
+  }
+  Table table;
+  for (std::vector<std::string>& row : order) {
+    const std::size_t count = counts[row];
+    row[0] = fmt::format("  {:>4} x {}", count, row[0]);
+    table.add_row(std::move(row));
+  }
+  return table.text();
+}
+
 std::string inspect_table(const ordered_json& description, std::size_t columns) {
   const std::string kind = description.at("kind").get<std::string>();
   std::string text = row("path", plain(description.at("path"))) + row("kind", kind);
@@ -172,6 +171,9 @@ std::string inspect_table(const ordered_json& description, std::size_t columns) 
   if (kind == "data") return text + data_table(description, columns);
   if (kind == "predictions") return text + predictions_table(description, columns);
   if (kind == "checkpoint") return text + checkpoint_table(description, columns);
+  if (kind == "run") return text + run_table(description, columns);
+  if (kind == "adapter") return text + adapter_table(description, columns);
+  if (kind == "ensemble") return text + ensemble_table(description, columns);
   return text + weights_table(description, columns);
 }
 
