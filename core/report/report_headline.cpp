@@ -22,7 +22,7 @@ double number(const json& dataset, const std::string& pointer) {
 }
 
 std::string nats(double value) {
-  return std::isnan(value) ? "infinite" : fmt::format("{:.3f}", value);
+  return std::isnan(value) ? "infinite" : fmt::format("{:.{}f}", value, value >= 100.0 ? 1 : 3);
 }
 
 std::string per_cent(double share) {

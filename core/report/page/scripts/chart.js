@@ -24,7 +24,7 @@ async function draw(box, chart) {
   chart.width = width;
   if (chart.view) chart.view.finalize();
   clear(box);
-  const spec = Object.assign({ config, width, height: chart.height, padding: { left: 2, top: 4, right: 10, bottom: 2 },
+  const spec = Object.assign({ config, width, height: chart.height, padding: { left: 2, top: 4, right: 14, bottom: 2 },
     autosize: { type: "fit", contains: "padding" } }, chart.spec(width));
   chart.view = new vega.View(vega.parse(spec, null, { ast: true }), {
     expr: vega.interpreter, renderer: "svg", container: box, tooltip: tooltip.handler,

@@ -20,7 +20,7 @@ exports.bytes = (value) => fixed(value * 1e-9, 2) + " GB";
 exports.metric = function (row, key) {
   if (!row) return dash;
   if (row[key] === null && row.infinite) return "∞";
-  return key === "accuracy" ? exports.percent(row[key]) : fixed(row[key], 3);
+  return key === "accuracy" ? exports.percent(row[key]) : fixed(row[key], row[key] >= 100 ? 1 : 3);
 };
 
 exports.interval = function (ends, key) {

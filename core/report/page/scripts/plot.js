@@ -16,7 +16,7 @@ exports.extent = function (values, air = 0.08) {
   return [low - air * (high - low), high + air * (high - low)];
 };
 
-exports.xAxis = (options) => Object.assign({ orient: "bottom", scale: "x", tickCount: 5, labelFlush: true }, options);
+exports.xAxis = (options) => Object.assign({ orient: "bottom", scale: "x", tickCount: 5 }, options);
 exports.yAxis = (options) => Object.assign({ orient: "left", scale: "y", grid: true, tickCount: 4 }, options);
 
 exports.line = (data, x, y, options = {}) => ({

@@ -19,8 +19,8 @@ exports.calibration = function (run, set) {
     }], { aside: "ECE " + format.metric(values, "ece"), help: row.help }));
   });
   return section("calibration", "Is the confidence right?",
-    "Each point is a bin of answers given with similar confidence. On the dashed line they are right as often as the model says; below it the model is too sure. Bands hold 95 % of resampled accuracies; bars count the examples" +
-    (run.members > 1 ? ", of the members their mean." : "."),
+    "Each point is a bin of answers given with similar confidence. On the dashed line they are right as often as the model says; below it the model is too sure. Bands hold 95 % of resampled accuracies, bars count the examples in a bin" +
+    (run.members > 1 ? " (for the members, on average)." : "."),
     grid(rows.length === 1 ? 2 : rows.length === 2 ? 2 : 4, charts));
 };
 

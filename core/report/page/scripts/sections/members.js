@@ -32,7 +32,7 @@ exports.members = function (run, set) {
   return section("members", "Do the members differ?",
     "An ensemble gains only where its members err differently." +
     (typeof dataset.disagreement === "number" ? " Here " + format.percent(dataset.disagreement) + " of pairs of members choose differently on an example." : ""),
-    grid(2,
+    grid(shares ? 2 : 1,
       shares ? card(el("h3", null, "Share of examples on which two members choose differently"),
         el("div", { class: "square" }, matrix("matrix", shares))) : null,
       dataset.members ? card(el("h3", null, "Members one by one"), memberTable(run, dataset)) : null));

@@ -51,7 +51,7 @@ function cell(dataset, row, metric) {
   const spread = row.key === "members_mean" && dataset.members.std ? dataset.members.std[metric.key] : null;
   const ends = format.interval(words.intervalOf(dataset, row.key, metric.key), metric.key);
   return el("span", null, format.metric(values, metric.key),
-    typeof spread === "number" ? el("span", { class: "muted spread" }, " ± " + (metric.key === "accuracy" ? format.fixed(100 * spread, 1) : format.nats(spread))) : null,
+    typeof spread === "number" ? el("span", { class: "muted spread" }, " ± " + (metric.key === "accuracy" ? format.fixed(100 * spread, 1) : format.metric({ spread }, "spread"))) : null,
     ends ? el("span", { class: "below" }, ends) : null);
 }
 

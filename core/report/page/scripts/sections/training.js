@@ -38,7 +38,7 @@ exports.training = function (run) {
   }
   const thinned = training.averaged > 1 ? " Each point of the loss is the mean of " + training.averaged + " lines of the log." : "";
   return section("training", "How the members learned", "From log.jsonl." + thinned,
-    keys, grid(charts.length === 1 ? 1 : charts.length === 3 ? 3 : 4, charts));
+    keys, grid(Math.min(4, charts.length), charts));
 };
 
 // The mean over the members that have a value at a step.
