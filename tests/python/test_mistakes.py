@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import h5py
+import numpy
 import pytest
 from e2e_helpers import (
     BIN, SOURCE, colour_records, llama_config, llama_tensors, merge, shared, write_jsonl, write_model, write_recipe,
 )
 from message_pattern import check_message, remedy_in
+from safetensors.numpy import save_file
 
 PAGE = SOURCE / "launch/ERRORS.md"
 RECIPE = {
@@ -191,6 +193,42 @@ def another_base(place):
     write_model(place / "model", tensors=llama_tensors(seed=2))
 
 
+def adapter_at(directory="mine", inputs=32, dropped=None, **config):
+    """Queries of the first layer, as PEFT saves them; `config` over what it says of itself."""
+    def prepare(place):
+        place.joinpath(directory).mkdir()
+        stated = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "bias": "none"} | config
+        (place / directory / "adapter_config.json").write_text(json.dumps(stated))
+        start = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+        factors = {"A": numpy.ones((2, inputs), numpy.float32), "B": numpy.ones((32, 2), numpy.float32)}
+        save_file({f"{start}{name}.weight": values for name, values in factors.items() if name != dropped},
+                  place / directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    return prepare
+
+
+def nested_adapter(place):
+    (place / "mine").mkdir()
+    adapter_at("mine/first")(place)
+
+
+def pickled_adapter(place):
+    adapter_at()(place)
+    (place / "mine/adapter_model.safetensors").rename(place / "mine/adapter_model.bin")
+
+
+def exported_and_changed(place):
+    run(place)
+    assert shell("chorale export runs/colours --output exported", place).returncode == 0
+    with open(place / "exported/member_001/adapter_config.json", "a") as opened:
+        opened.write("\n")
+
+
+def taken_output(place):
+    run(place)
+    (place / "mine").mkdir()
+    (place / "mine/notes.txt").write_text("mine")
+
+
 def small_disk(place):
     (place / "disk").mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12k", "tmpfs", place / "disk"], capture_output=True)
@@ -341,6 +379,15 @@ PREPARATIONS = {
     "No run directory": nothing,
     "A run without a checkpoint": no_checkpoint,
     "Damaged predictions": damaged_predictions,
+    # Adapters
+    "No adapter in the directory": nested_adapter,
+    "An adapter of another kind": adapter_at(use_dora=True),
+    "An adapter of another base": adapter_at(inputs=48),
+    "Half an adapter": adapter_at(dropped="B"),
+    "A pickled adapter": pickled_adapter,
+    "An exported adapter that was changed": exported_and_changed,
+    "An export into a directory in use": taken_output,
+    "A member that does not exist": run,
     # Predictions from elsewhere
     "Probabilities that do not add up": file("p.jsonl", '{"label": 0, "probabilities": [0.5, 0.6]}\n'),
     "A label outside the choices": file("p.jsonl", '{"label": 2, "probabilities": [0.5, 0.5]}\n'),
@@ -389,6 +436,7 @@ def place(sound, tmp_path):
     (tmp_path / "finished").symlink_to(sound / "runs/colours")
     write_jsonl(tmp_path / "train.jsonl", RECORDS)
     write_jsonl(tmp_path / "new.jsonl", RECORDS[:4])
+    write_jsonl(tmp_path / "texts.jsonl", [{"text": "a red leaf"}])
     write_recipe(tmp_path / "r.yaml", RECIPE)
     return tmp_path
 
