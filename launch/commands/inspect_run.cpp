@@ -193,7 +193,7 @@ ordered_json describe_ensemble(const std::string& path) {
                               {"format", index.kind},
                               {"base_fingerprint", index.base_fingerprint},
                               {"members", index.directories}};
-  for (const char* key : {"pooling", "temperatures", "created_by"}) {
+  for (const char* key : {"name", "pooling", "temperature", "created_by"}) {
     if (content.contains(key)) description[key] = content[key];
   }
   return description;
@@ -202,7 +202,7 @@ ordered_json describe_ensemble(const std::string& path) {
 std::string ensemble_table(const ordered_json& ensemble, std::size_t columns) {
   std::string text = row("format", ensemble.at("format").get<std::string>(), columns);
   text += row("base", ensemble.at("base_fingerprint").get<std::string>(), columns);
-  for (const char* key : {"pooling", "temperatures", "created_by"}) {
+  for (const char* key : {"name", "pooling", "temperature", "created_by"}) {
     if (!ensemble.contains(key)) continue;
     const ordered_json& value = ensemble.at(key);
     text += row(key, value.is_string() ? value.get<std::string>() : value.dump(), columns);
