@@ -82,8 +82,8 @@ Predictions merged_set(const std::vector<MergePart>& parts, const Predictions& f
 MergePart read_part(const std::string& directory) {
   MergePart part{RunReader(directory), {}, {}, {}};
   if (!part.run.metrics()) {
-    throw UsageError(
-        fmt::format("{}: is not finished, it has no metrics.json. Finish it by `chorale train --resume`.", directory));
+    throw UsageError(fmt::format(
+        "{}: is not finished, it has no metrics.json. Go on with it by `chorale train --resume`.", directory));
   }
   for (const std::string& file : part.run.checkpoint().files) {
     CheckpointContent content = read_checkpoint_file(file);

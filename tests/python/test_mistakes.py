@@ -231,7 +231,7 @@ def taken_output(place):
 
 def small_disk(place):
     (place / "disk").mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12k", "tmpfs", place / "disk"], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", place / "disk"], capture_output=True)
     if mounted.returncode != 0:
         pytest.skip("no right to mount a small disk")
     return lambda: subprocess.run(["umount", place / "disk"], check=True)
