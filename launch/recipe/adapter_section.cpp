@@ -110,14 +110,17 @@ void write_layers(Writer& writer, const std::vector<std::int64_t>& layers) {
 const Section& adapter_table() {
   static const Section table = {
       "adapter",
-      {{"kind", "lora", "lora", "the kind of adapter"},
-       {"rank", "integer >= 1", "8", "rank r of the product B*A"},
+      {{"kind", "lora", "lora", "the kind of adapter: low-rank, B*A added to a frozen matrix, B zero at the start"},
+       {"rank", "integer >= 1", "8", "rank r of the product B*A: its parameters and memory grow with it"},
        {"alpha", "number > 0", "16.0", "numerator of the factor in front of B*A"},
        {"scaling", "standard, rank_stabilised", "standard", "the factor: alpha/r, or alpha/sqrt(r)"},
-       {"dropout", "number in [0, 1)", "0.0", "share of the adapter's inputs set to zero in training"},
+       {"dropout", "number in [0, 1)", "0.0", "share of the adapter's inputs set to zero in training; 0: none"},
        {"targets", "list, or all_linear", "[q_proj, v_proj]",
-        "linear layers with an adapter: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"},
-       {"layers", "all, range or list", "all", "decoder layers with adapters, from 0: 20-29, or [0, 5, 20-29]"}}};
+        "linear layers with an adapter; all_linear: all of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
+        "down_proj"},
+       {"layers", "all, range or list", "all",
+        "decoder layers with adapters, counted from 0: 20-29, or [0, 5, 20-29]; layers below the lowest are computed "
+        "once"}}};
   return table;
 }
 

@@ -11,9 +11,13 @@ constexpr Names<std::string_view, 3> kDevices = {{{"auto", "auto"}, {"cpu", "cpu
 const Section& base_table() {
   static const Section table = {
       "base",
-      {{"path", "text", "required", "the frozen language model: a Hugging Face directory or a .gguf file"},
-       {"dtype", "float32, bfloat16", "float32", "what the frozen weights are held in; the residual stream is float32"},
-       {"device", "auto, cpu, cuda", "auto", "where to compute; auto: a GPU when there is one"}}};
+      {{"path", "text", "required",
+        "the frozen language model: a Hugging Face directory or a .gguf file; paths count from the working directory"},
+       {"dtype", "float32, bfloat16", "float32",
+        "how the frozen weights are held; bfloat16 takes half the memory; adapters and the residual stream stay "
+        "float32"},
+       {"device", "auto, cpu, cuda", "auto",
+        "where to compute; auto: a GPU when there is one; cuda: an error when there is none"}}};
   return table;
 }
 

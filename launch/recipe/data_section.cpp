@@ -17,29 +17,36 @@ constexpr std::int64_t kMostRecords = 1'000'000'000'000;
 constexpr std::int64_t kMostTokens = 1 << 20;
 
 const Key kPath = {"path", "text", "required", "a .jsonl, .csv or .tsv file"};
-const Key kLimit = {"limit", "integer >= 1, null", "null", "use the first N records only; null: all"};
+const Key kLimit = {"limit", "integer >= 1, null", "null",
+                    "the first N records only, in the file's order; null, or more than there are: all"};
 
 const Section kData = {
     "data",
     {{"train", "map", "required", "the training set"},
-     {"validation", "map, null", "null", "for early stopping and temperatures only: `fraction` or `path`"},
-     {"test", "map, null", "null", "the test set"},
-     {"shifted", "list of maps", "[]", "out-of-distribution sets, evaluated after training"},
-     {"max_tokens", "integer >= 1", "512", "longest sequence: a prompt with its longest continuation"},
-     {"too_long", "error, skip, truncate_left", "error", "what happens to a longer record"}}};
+     {"validation", "map, null", "null",
+      "for early stopping and temperatures only, never trained on: `fraction` or `path`; null: neither of the two"},
+     {"test", "map, null", "null", "the test set; null: no test metrics, and no detection of shifted sets"},
+     {"shifted", "list of maps", "[]",
+      "sets unlike the training set, evaluated after training: does uncertainty tell them from the test set?"},
+     {"max_tokens", "integer >= 1", "512",
+      "longest sequence in tokens: a prompt with its longest option or answer; memory grows with it"},
+     {"too_long", "error, skip, truncate_left", "error",
+      "a longer record: error ends the run before training, skip leaves it out, truncate_left cuts the beginning of "
+      "its prompt"}}};
 const Section kTrain = {"data.train", {kPath, kLimit}};
-const Section kValidation = {
-    "data.validation",
-    {{"fraction", "number in (0, 1)", "not set", "a share of train, split off by a hash of the record"},
-     {"path", "text", "not set", "a file of its own instead of `fraction`"},
-     kLimit}};
+const Section kValidation = {"data.validation",
+                             {{"fraction", "number in (0, 1)", "not set",
+                               "a share of train, chosen by a hash of each record, so that others do not move when "
+                               "records are added; an error when it leaves one side empty"},
+                              {"path", "text", "not set", "a file of its own instead of `fraction`"},
+                              kLimit}};
 const Section kTest = {"data.test", {kPath, kLimit}};
-const Section kShifted = {
-    "data.shifted[]",
-    {{"name", "word", "required", "its name in metrics.json and predictions.h5"},
-     kPath,
-     kLimit,
-     {"labelled", "true, false", "true", "false: answers may be missing; uncertainty and detection only"}}};
+const Section kShifted = {"data.shifted[]",
+                          {{"name", "word", "required", "its name in metrics.json and predictions.h5"},
+                           kPath,
+                           kLimit,
+                           {"labelled", "true, false", "true",
+                            "false: answers may be missing or fit no option; uncertainty and detection only"}}};
 
 void read_limit(Reader& reader, std::size_t& limit) {
   if (!reader.given("limit")) return;

@@ -11,10 +11,13 @@ const std::vector<std::string_view> kVaried = {"initialisation", "data_order"};
 }  // namespace
 
 const Section& ensemble_table() {
-  static const Section table = {"ensemble",
-                                {{"members", "integer >= 1", "5", "how many adapters are trained over the one base"},
-                                 {"vary", "list of initialisation, data_order", "[initialisation, data_order]",
-                                  "what differs between members; without data_order all see the same batches"}}};
+  static const Section table = {
+      "ensemble",
+      {{"members", "integer >= 1", "5",
+        "how many adapters are trained side by side over the one base; memory grows with it; 1: no ensemble"},
+       {"vary", "list of initialisation, data_order", "[initialisation, data_order]",
+        "what differs between members; without data_order all see the same batches; []: all are equal, unless their "
+        "learning rates or dropout differ"}}};
   return table;
 }
 

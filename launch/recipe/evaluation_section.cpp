@@ -11,11 +11,12 @@ constexpr std::int64_t kMostBins = 10'000;
 const Section& evaluation_table() {
   static const Section table = {
       "evaluation",
-      {{"batch_size", "integer >= 1", "32", "examples per pass"},
-       {"every_epochs", "integer >= 1", "1", "epochs between validations"},
+      {{"batch_size", "integer >= 1", "32", "examples per pass without gradients; smaller needs less memory"},
+       {"every_epochs", "integer >= 1", "1", "epochs between validations in training"},
        {"ece_bins", "integer >= 1", "15", "bins of the expected calibration error (10 and 20 are reported besides)"},
-       {"bootstrap", "integer >= 0", "1000", "resamples for the intervals; 0: no intervals"},
-       {"temperature", "true, false", "true", "report temperature-scaled rows too; needs data.validation"}}};
+       {"bootstrap", "integer >= 0", "1000", "resamples for the 95 % intervals; 0: no intervals"},
+       {"temperature", "true, false", "true",
+        "report temperature-scaled rows too; without data.validation they are left out, with a warning"}}};
   return table;
 }
 

@@ -95,19 +95,21 @@ Recipe read_recipe(const Node& root, RecipeUse use, Mistakes& mistakes) {
 }  // namespace
 
 const Section& recipe_table() {
-  static const Section table = {"",
-                                {{"name", "word", "run", "names the run and its directory"},
-                                 {"seed", "integer >= 0", "1234", "seed of everything random"},
-                                 {"base", "map", "required", "the frozen language model"},
-                                 {"data", "map", "required", "training, validation, test and shifted sets"},
-                                 {"task", "map", "required", "from a record to a prompt and its answer"},
-                                 {"ensemble", "map", "see below", "the members"},
-                                 {"adapter", "map", "see below", "what is trained, and where in the model"},
-                                 {"training", "map", "see below", "optimisation"},
-                                 {"evaluation", "map", "see below", "predictions and metrics"},
-                                 {"checkpoint", "map", "see below", "saved states"},
-                                 {"output", "map", "see below", "where results go"},
-                                 {"distributed", "map", "see below", "several processes"}}};
+  static const Section table = {
+      "",
+      {{"name", "word", "run", "names the run, and its directory unless output.directory does"},
+       {"seed", "integer >= 0", "1234",
+        "seed of everything random: initial adapters, order of the data, dropout, intervals"},
+       {"base", "map", "required", "the frozen language model"},
+       {"data", "map", "required", "training, validation, test and shifted sets"},
+       {"task", "map", "required", "from a record to a prompt and its answer"},
+       {"ensemble", "map", "see below", "the members"},
+       {"adapter", "map", "see below", "what is trained, and where in the model"},
+       {"training", "map", "see below", "optimisation"},
+       {"evaluation", "map", "see below", "predictions and metrics"},
+       {"checkpoint", "map", "see below", "saved states"},
+       {"output", "map", "see below", "where results go"},
+       {"distributed", "map", "see below", "several processes"}}};
   return table;
 }
 

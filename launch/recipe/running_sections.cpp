@@ -7,13 +7,18 @@ constexpr std::int64_t kMost = 1'000'000'000;
 constexpr Names<std::string_view, 3> kBackends = {{{"auto", "auto"}, {"mpi", "mpi"}, {"nccl", "nccl"}}};
 
 const Section kCheckpoint = {"checkpoint",
-                             {{"every_steps", "integer >= 1", "100", "optimiser steps between checkpoints"},
-                              {"keep", "integer >= 1", "2", "how many checkpoints are kept"}}};
-const Section kOutput = {"output", {{"directory", "text", "runs/ and the recipe's name", "the run directory"}}};
+                             {{"every_steps", "integer >= 1", "100",
+                               "optimiser steps between checkpoints; the end of training is saved in any case"},
+                              {"keep", "integer >= 1", "2", "how many checkpoints are kept; older ones are removed"}}};
+const Section kOutput = {"output",
+                         {{"directory", "text", "runs/ and the recipe's name",
+                           "the run directory; one that holds files is refused without --resume"}}};
 const Section kDistributed = {
     "distributed",
-    {{"backend", "auto, mpi, nccl", "auto", "how ranks talk to each other"},
-     {"groups", "auto, integer >= 1", "auto", "groups of ranks that share members"},
+    {{"backend", "auto, mpi, nccl", "auto",
+      "how ranks of a group talk to each other; nccl needs a GPU for each; auto: nccl where that is so"},
+     {"groups", "auto, integer >= 1", "auto",
+      "groups of ranks, each of which trains its share of the members; auto: as even a load as possible"},
      {"watchdog_seconds", "integer >= 1", "600", "a rank that waits longer than this for others ends the run"},
      {"deterministic", "true, false", "false", "the same bits on every run, at some cost in speed"}}};
 

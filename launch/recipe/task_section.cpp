@@ -64,15 +64,22 @@ void check_task(Reader& reader, const TaskConfig& task) {
 const Section& task_table() {
   static const Section table = {
       "task",
-      {{"kind", "multiple_choice, completion", "multiple_choice", "what a record asks for"},
-       {"prompt", "text", "required", "template with {field} for fields of the record and {choices} for the options"},
+      {{"kind", "multiple_choice, completion", "multiple_choice",
+        "multiple_choice: one option out of several; completion: text that goes on after the prompt"},
+       {"prompt", "text", "required",
+        "what the model reads: text with {field} for fields of the record and {choices} for the options; {{ and }} are "
+        "braces"},
        {"choices", "field or list", "required for multiple_choice",
-        "a field holding the options of a record, or the same options for all"},
-       {"answer", "field", "answer", "a field holding an index, a letter or the option's text"},
+        "a field holding a record's options (a JSON array, or text with bars between them), or a list of the same "
+        "options for all; at least two"},
+       {"answer", "field", "answer",
+        "the field with the right option: its index from 0, its letter or its text; for a completion the text itself"},
        {"scoring", "label_token, option_likelihood", "label_token",
-        "softmax over label tokens, or over mean log-likelihoods of the options"},
+        "softmax over one token per option, right after the prompt, or over the mean log-likelihood of all the tokens "
+        "of each option"},
        {"labels", "letters, options", "letters for a field, options for a list",
-        "label_token only: the token that stands for an option"}}};
+        "label_token only, the token that stands for an option: letters A, B, ... (at most 26, and the prompt shows "
+        "{choices}), or its own first token, which must differ from the others'"}}};
   return table;
 }
 

@@ -16,26 +16,28 @@ constexpr Names<StoppingMetric, 3> kMetrics = {
     {{"nll", StoppingMetric::nll}, {"accuracy", StoppingMetric::accuracy}, {"ece", StoppingMetric::ece}}};
 
 const Section kOptimiser = {"training.optimiser",
-                            {{"kind", "adamw", "adamw", "AdamW, moments per member"},
+                            {{"kind", "adamw", "adamw", "AdamW, with moments of its own for each member"},
                              {"beta1", "number in [0, 1)", "0.9", "decay of the first moment"},
                              {"beta2", "number in [0, 1)", "0.999", "decay of the second moment"},
                              {"epsilon", "number > 0", "1e-08", "added to the root of the second moment"}}};
-const Section kSchedule = {
-    "training.schedule",
-    {{"kind", "constant, linear, cosine", "cosine", "how the learning rate falls to zero after the warm-up"},
-     {"warmup_fraction", "number in [0, 1]", "0.06", "share of all steps over which it rises"}}};
+const Section kSchedule = {"training.schedule",
+                           {{"kind", "constant, linear, cosine", "cosine",
+                             "after the warm-up the rate stays (constant), or falls to zero at the last step"},
+                            {"warmup_fraction", "number in [0, 1]", "0.06",
+                             "share of all steps over which the rate rises; 0: it begins at its highest"}}};
 const Section kDecay = {"training.weight_decay",
-                        {{"A", "number >= 0", "0.0", "decoupled decay of the A factors"},
-                         {"B", "number >= 0", "0.0", "decoupled decay of the B factors"}}};
+                        {{"A", "number >= 0", "0.0", "decay of the A factors, decoupled from the gradient; 0: none"},
+                         {"B", "number >= 0", "0.0", "decay of the B factors, likewise"}}};
 const Section kRegulariser = {
     "training.regularisers[]",
     {{"kind", "kl_to_base", "required", "KL divergence between a member and the base over the scored classes"},
-     {"weight", "number >= 0", "required", "factor in front of it in every member's loss"},
+     {"weight", "number >= 0", "required", "factor in front of it in every member's loss; 0: off"},
      {"direction", "member_to_base, base_to_member", "member_to_base", "KL(member || base), or KL(base || member)"}}};
 const Section kStopping = {
     "training.early_stopping",
-    {{"metric", "nll, accuracy, ece", "nll", "measured on the validation set, per member"},
-     {"patience", "integer >= 1", "2", "validations without improvement before a member stops"}}};
+    {{"metric", "nll, accuracy, ece", "nll", "measured on the validation set, for each member alone"},
+     {"patience", "integer >= 1", "2",
+      "validations in a row without improvement before a member stops; its best adapters come back"}}};
 
 }  // namespace
 

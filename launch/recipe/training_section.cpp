@@ -10,21 +10,28 @@ constexpr std::int64_t kMost = 1'000'000'000;  // epochs, steps, batch sizes: be
 
 const Section kTraining = {
     "training",
-    {{"epochs", "integer >= 1, null", "3", "passes over the training set"},
-     {"steps", "integer >= 1, null", "null", "optimiser steps, instead of epochs"},
-     {"batch_size", "integer >= 1", "8", "examples per member and optimiser step, over all ranks of its group"},
-     {"micro_batch_size", "auto, integer >= 1", "auto", "examples per member and pass; smaller needs less memory"},
+    {{"epochs", "integer >= 1, null", "3", "passes over the training set; null where steps is given"},
+     {"steps", "integer >= 1, null", "null", "optimiser steps, instead of epochs; giving both is an error"},
+     {"batch_size", "integer >= 1", "8",
+      "examples per member and optimiser step, over all ranks of its group, of which it needs as many at least"},
+     {"micro_batch_size", "auto, integer >= 1", "auto",
+      "examples per member and pass; smaller needs less memory and gives the same gradient to rounding; auto: what "
+      "fits into a quarter of the memory"},
      {"optimiser", "map", "adamw", "see training.optimiser"},
-     {"learning_rate", "number > 0, or list", "0.0002", "one for all, or one value per member"},
+     {"learning_rate", "number > 0, or list", "0.0002",
+      "the highest rate, after the warm-up: one for all, or a list of one per member"},
      {"schedule", "map", "cosine", "see training.schedule"},
      {"weight_decay", "map", "0.0", "see training.weight_decay"},
-     {"clip_norm", "number > 0, null", "1.0", "largest norm of a member's gradient; null: no clipping"},
+     {"clip_norm", "number > 0, null", "1.0",
+      "a member's gradient longer than this is scaled down to it; null: no clipping"},
      {"regularisers", "list of maps", "[]", "see training.regularisers[]; at most one of each kind"},
-     {"early_stopping", "map, null", "null", "see training.early_stopping; needs data.validation"},
+     {"early_stopping", "map, null", "null",
+      "see training.early_stopping; needs data.validation; null: all train to the end"},
      {"prefix_cache", "auto, off, bytes", "auto",
-      "memory for the outputs of the frozen layers below the adapters, e.g. 512MiB or 2GiB; results never depend on "
-      "it"},
-     {"log_every", "integer >= 1", "10", "steps between lines of log.jsonl"}}};
+      "memory for the outputs of the frozen layers below the adapters, e.g. 512MiB or 2GiB; auto: up to a quarter of "
+      "what "
+      "there is; results never depend on it"},
+     {"log_every", "integer >= 1", "10", "optimiser steps between lines of log.jsonl"}}};
 
 void read_length(Reader& reader, TrainingConfig& training) {
   const bool by_epochs = reader.given("epochs");
