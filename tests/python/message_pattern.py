@@ -10,11 +10,13 @@ PLACES = [
 ]
 # What to do begins with a verb, at the start of a sentence or of a part of one.
 VERBS = (
-    "add ask bind build change check choose close come compare convert copy correct count create cut "
-    "delete double download evaluate export extract fetch fill fit form free give go have install join "
-    "keep leave list load lower make mend merge move name normalise number open pass point prepare put "
-    "raise read remove rename repair replace report restart run save say separate set shorten show "
-    "simplify spread start stop store take train try turn unpack use wait write")
+    "add allow ask begin bind build change check choose close come compare confirm contact convert copy "
+    "correct count create cut delete double download drop end evaluate export extract fetch fill finish "
+    "fit form free give go have increase install join keep leave list load look lower make mark mend "
+    "merge move name normalise number open pass point prepare provide put quote raise read rebuild reduce "
+    "regenerate reinstall remove rename repair repeat replace report restart restore resume retry run "
+    "save say see select separate set shorten show simplify specify split spread start stop store supply "
+    "switch take train try turn unpack update upgrade use wait write")
 REMEDY = re.compile(
     r"(?:^|[.;:,?!)] +|\bor |\band |\bto |\()(?:" + "|".join(VERBS.split()) + r")\b"
     r"|did you mean|must (?:be|differ|hold|name|not)|`[^`]+` (?:shows|lists|makes|tells|gives)", re.IGNORECASE)
