@@ -135,8 +135,9 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error, int
     break;
   }
   std::string call = command.get_name();
-  for (const CLI::App* at = command.get_parent(); at != nullptr; at = at->get_parent())
-    call = at->get_name() + " " + call;
+  for (const CLI::App* at = command.get_parent(); at != nullptr; at = at->get_parent()) {
+    call.insert(0, at->get_name() + " ");
+  }
   const std::string_view end = message.ends_with('?') ? "" : ".";
   return fmt::format("{}{} `{} --help` shows how to call it.", message, end, call);
 }

@@ -24,7 +24,7 @@ std::string found_on_path(const char* program) {
   const char* path = std::getenv("PATH");
   std::istringstream directories(path == nullptr ? "" : path);
   for (std::string directory; std::getline(directories, directory, ':');) {
-    const std::string candidate = directory + "/" + program;
+    std::string candidate = directory + "/" + program;
     if (access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return "";
