@@ -43,7 +43,7 @@ void check_batch(const Placement& placement, std::int64_t batch_size);
 /// "members"}, ...]}.
 [[nodiscard]] nlohmann::ordered_json to_json(const Placement& placement);
 
-/// One line per group for logs, at most 100 columns, each ended by a line feed; runs of equal groups are folded.
+/// One line per group for logs, at most 80 columns, each ended by a line feed; runs of equal groups are folded.
 [[nodiscard]] std::string describe(const Placement& placement);
 
 }  // namespace chorale

@@ -140,8 +140,8 @@ std::size_t columns_of(int file_descriptor) {
 bool wants_colour(int file_descriptor) {
   const char* no_colour = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
-  return ::isatty(file_descriptor) == 1 && (no_colour == nullptr || *no_colour == '\0') &&
-         terminal != nullptr && std::string_view(terminal) != "dumb";
+  return ::isatty(file_descriptor) == 1 && (no_colour == nullptr || *no_colour == '\0') && terminal != nullptr &&
+         std::string_view(terminal) != "dumb";
 }
 
 }  // namespace chorale

@@ -69,7 +69,8 @@ void add_evaluate_command(CLI::App& app, World& world) {
       "set more. A run that is still training is only read, at its newest checkpoint. Temperatures are those of the\n"
       "run's validation set.\n\n"
       "Examples:\n"
-      "  chorale evaluate runs/quickstart --data data/wordnet/test.jsonl --name again --output runs/again\n"
+      "  chorale evaluate runs/quickstart --data data/wordnet/test.jsonl --name again \\\n"
+      "    --output runs/again\n"
       "  chorale evaluate --adapters a b c --recipe mine.yaml\n");
   command->callback([options, &world] { evaluate(*options, world); });
 }

@@ -202,7 +202,8 @@ void add_export_command(CLI::App& app) {
       "Prints the members' directories. Each loads by itself; ensemble.json says how to pool them.\n\n"
       "Examples:\n"
       "  chorale export runs/quickstart --format peft --output adapters\n"
-      "  chorale export runs/quickstart --format merged --members 0,2 --dtype bfloat16 --output models\n");
+      "  chorale export runs/quickstart --format merged --members 0,2 \\\n"
+      "    --dtype bfloat16 --output models\n");
   command->callback([options] { export_run(*options); });
 }
 

@@ -26,6 +26,15 @@ std::string HelpFormat::make_description(const CLI::App* app) const {
   return wrapped(CLI::Formatter::make_description(app), kTerminalColumns, 0);
 }
 
+std::string HelpFormat::make_footer(const CLI::App* app) const {
+  std::istringstream lines(CLI::Formatter::make_footer(app));
+  std::string text;
+  for (std::string line; std::getline(lines, line);) {
+    text += line.starts_with(' ') ? line + "\n" : wrapped(line, kTerminalColumns, 0);
+  }
+  return text;
+}
+
 std::string HelpFormat::make_subcommand(const CLI::App* sub) const {
   std::ostringstream text;
   CLI::detail::format_help(text, sub->get_display_name(true), in_its_column(sub->get_description()),

@@ -87,8 +87,8 @@ void add_predict_command(CLI::App& app, World& world) {
       "one, and calibrated probabilities if the run has fitted a temperature.\n\n"
       "Examples:\n"
       "  chorale predict runs/quickstart --data data/wordnet/test.jsonl --limit 3\n"
-      "  chorale predict --adapters a b c --recipe mine.yaml --data new.csv --format csv --output "
-      "new_predictions.csv\n");
+      "  chorale predict --adapters a b c --recipe mine.yaml --data new.csv \\\n"
+      "    --format csv --output new_predictions.csv\n");
   command->callback([options, &world] { predict(*options, world); });
 }
 

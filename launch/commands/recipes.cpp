@@ -1,6 +1,7 @@
 #include "launch/commands/recipes.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/nearest.hpp"
 #include "core/base/printable.hpp"
+#include "core/report/table.hpp"
 #include "launch/commands/common.hpp"
 #include "launch/commands/shipped_recipes.hpp"
 
@@ -39,9 +41,11 @@ const ShippedRecipe& shipped_recipe(const std::string& name) {
 }
 
 std::string listing() {
+  const std::size_t columns = columns_of(STDOUT_FILENO);
   std::string text;
   for (const ShippedRecipe& recipe : shipped_recipes()) {
-    text += fmt::format("{}\n  {}\n  data: {}\n", recipe.name, recipe.what(), recipe.data());
+    text += fmt::format("{}\n", recipe.name) + beside(" ", 2, recipe.what(), columns) +
+            beside("  data:", 8, recipe.data(), columns);
   }
   return text + "\n`chorale recipes copy NAME` writes one here to start from.\n";
 }

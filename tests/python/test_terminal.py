@@ -114,7 +114,8 @@ COMMANDS = {
     "plan": ["plan", "run.yaml", "--ranks", "5"], "doctor": ["doctor"], "data": ["inspect", "train.jsonl"],
     "model": ["inspect", "model"], "predictions": ["inspect", "run/predictions.h5"],
     "tokenizer": ["inspect", "model/tokenizer.json"], "validate": ["validate", "run.yaml"],
-    "checkpoint": ["inspect", "run/checkpoints/step_00000008"],
+    "checkpoint": ["inspect", "run/checkpoints/step_00000008"], "report": ["report", "run"],
+    "evaluate": ["evaluate", "run", "--output", "again"], "recipes": ["recipes", "list"],
 }
 
 
@@ -152,7 +153,7 @@ def test_the_last_table_says_how_fast_how_large_and_where(world):
     assert re.search(r"^speed +\S+ tokens/s in training", text, re.MULTILINE)
     assert f"peak memory   {max(timings['peak_memory_bytes']) * 1e-9:.2f} GB" in text
     named = text.split("results in")[1].replace(",", " ").split()
-    assert named[0] == "run" and all((run / name).exists() for name in named[1:]) and len(named) == 7
+    assert named[0] == "run" and all((run / name).exists() for name in named[1:]) and len(named) == 8
     # Tokens of all members over the time from the first step to the last.
     tokens = metrics_of(run)["training"]["tokens"]
     assert 0.4 * tokens < timings["tokens_per_second"] * timings["seconds"]["training"] < 1.01 * tokens / 0.5
