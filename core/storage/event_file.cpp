@@ -90,7 +90,7 @@ void EventFile::remove(const std::string& directory, std::string_view ending) {
   if (!fs::exists(directory, ignored)) return;
   for (const std::string& name : event_files(directory)) {
     if (!name.ends_with(ending)) continue;
-    const std::string path = directory + "/" + name;
+    const std::string path = fmt::format("{}/{}", directory, name);
     if (const int failure = file_calls::unlink(path); failure != 0) throw_storage_error("remove", path, failure);
   }
 }

@@ -18,11 +18,12 @@ def test_all_of_the_folder_are_listed_with_what_they_do_and_need():
     assert [recipe["name"] for recipe in listed] == NAMES and len(NAMES) >= 3
     readme = (SOURCE / "recipes/README.md").read_text(encoding="utf-8")
     table = chorale("recipes", "list").stdout
+    words = " ".join(table.split())  # lines are broken where the terminal ends
     for recipe in listed:
         assert len(recipe["what"]) > 20 and len(recipe["data"]) > 10
-        assert recipe["what"] in table and recipe["data"] in table
+        assert recipe["what"] in words and recipe["data"] in words
         assert f"| `{recipe['name']}.yaml` | {recipe['what']} | {recipe['data']} |" in readme
-    assert max(map(len, table.splitlines())) <= 100
+    assert max(map(len, table.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=NAMES)

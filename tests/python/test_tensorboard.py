@@ -114,9 +114,12 @@ def test_times_of_day_and_names(world):
 def test_a_killed_run_shows_each_step_once(world, tmp_path):
     recipe_in(world, "counted", EARLY)
     calls = fault_points(world, "counted", tmp_path / "log")
-    own = [int(number) for number, _, path in calls if "/tensorboard/" in path]
-    chosen = sorted(random.Random(2).sample(own, 7) + [own[0], own[-1]])
-    for number in chosen:
+    own = [(int(number), path) for number, _, path in calls if "/tensorboard/" in path]
+    result = [number for number, path in own if path.endswith(".result")]
+    opening = [number for number, path in own if number < own[0][0] + 15]
+    training = [number for number, path in own if number not in result and number not in opening]
+    draw = random.Random(2)
+    for number in draw.sample(opening, 2) + draw.sample(training, 5) + draw.sample(result, 2):
         shutil.rmtree(world / "killed", ignore_errors=True)
         run = recipe_in(world, "killed", EARLY)
         assert train(world, "killed", fault={"CHORALE_FAULT_AT": str(number)}).returncode == -signal.SIGKILL
