@@ -103,12 +103,12 @@ def test_times_of_day_and_names(world):
             times = [wall for _, _, wall in events]
             assert began <= times[0] and times[-1] <= ended and times == sorted(times)
         for path in directory.iterdir():
-            assert path.name.startswith(f"events.out.tfevents.{int(began)}"[:-2])
+            assert began - 1 < int(path.name.split(".")[3]) < ended + 1
     # Points of different steps are as far apart as the log says.
     lines = [json.loads(line) for line in (world / "plain/log.jsonl").read_text().splitlines()]
     seconds = [line["seconds"] for line in lines if line.get("member") == 0 and "seconds" in line]
     times = [wall for _, _, wall in curves(world / "plain/tensorboard/member_000")["train/loss"]]
-    assert numpy.diff(times) == pytest.approx(numpy.diff(seconds), abs=0.05)
+    assert numpy.diff(times) == pytest.approx(numpy.diff(seconds), abs=0.2)
 
 
 def test_a_killed_run_shows_each_step_once(world, tmp_path):
