@@ -46,8 +46,9 @@ start_munge() {
   await 10 munge_answers || give_up "munged does not answer" "$directory/log/munged.log"
 }
 
-# foreign_entries: what is in the directory and was not put there by an earlier start.
+# foreign_entries: what is in the directory and was not put there by an earlier start; nothing once it holds a cluster.
 foreign_entries() {
+  ! grep -qs '^# Written by cluster/virtual/slurm' "$directory/slurm.conf" || return 0
   { ls -A -- "$directory" 2>/dev/null || true; } | grep -v -x -E 'log|state|munge|n[0-9]+|slurm.conf|slurmctld.pid' || true
 }
 
@@ -106,6 +107,15 @@ cluster_status() {
     say "slurmctld does not answer"
   fi
   exit 1
+}
+
+# run_in_cluster COMMAND...: in place of this shell. Ranks on two virtual nodes have the same host name and would take each
+# other's shared memory for their own, and crash: they talk by TCP, over the loopback device, which containers without a
+# network have as well.
+run_in_cluster() {
+  export SLURM_CONF=$directory/slurm.conf OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  export OMPI_MCA_btl=tcp,self OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
+  exec "$@"
 }
 
 quietly_end_all() { end_everything >/dev/null 2>&1 || true; }
