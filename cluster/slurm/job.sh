@@ -31,10 +31,12 @@ begin_job() {
 }
 
 # What a command is started with on all tasks of the job. Open MPI learns hosts and slots from Slurm, and must not bind: it
-# would give each of two ranks one core, whatever was asked for. srun ends the other tasks when one has failed.
+# would give each of two ranks one core, whatever was asked for. srun must not end the others as soon as one has ended with
+# an error (--kill-on-bad-exit=1, perhaps the site's default): all are about to end with the same code, which would be lost.
+# But when one has died, the others may wait for it for ever; the program's end takes no 20 s.
 # (Arrays and not functions: a signal for the launcher must not meet a shell around it.)
-launch_mpirun=(mpirun -n "${SLURM_NTASKS:-1}" --bind-to none)
-launch_srun=(srun --mpi=pmix --kill-on-bad-exit=1)
+launch_mpirun=(mpirun -n "${SLURM_NTASKS:-${SLURM_JOB_NUM_NODES:-1}}" --bind-to none)
+launch_srun=(srun --mpi=pmix --kill-on-bad-exit=0 --wait=20)
 
 # recipe_value KEY ARGUMENT...: what a recipe with these overrides says for `seed` or `output.directory`. Ends the job with
 # the program's message and exit code when the recipe is wrong.
