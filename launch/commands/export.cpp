@@ -25,7 +25,7 @@
 #include "launch/commands/common.hpp"
 #include "launch/commands/export_index.hpp"
 #include "launch/progress/progress.hpp"
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/run_reader.hpp"
 
 namespace chorale {
 namespace {

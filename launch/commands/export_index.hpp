@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/weights/base_files.hpp"
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/run_reader.hpp"
 
 namespace chorale {
 

@@ -21,8 +21,7 @@
 #include "core/storage/checkpoint_directory.hpp"
 #include "core/weights/safetensors.hpp"
 #include "launch/commands/inspect_tables.hpp"
-#include "launch/runs/merge_runs.hpp"
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/run_reader.hpp"
 
 namespace chorale {
 namespace {

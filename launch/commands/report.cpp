@@ -9,8 +9,8 @@
 #include "core/report/comparison_table.hpp"
 #include "core/report/result_table.hpp"
 #include "launch/commands/common.hpp"
-#include "launch/runs/report_files.hpp"
-#include "launch/runs/report_source.hpp"
+#include "launch/results/report_files.hpp"
+#include "launch/results/report_source.hpp"
 
 namespace chorale {
 namespace {

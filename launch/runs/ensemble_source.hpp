@@ -9,7 +9,7 @@
 
 #include "distributed/world.hpp"
 #include "launch/recipe/recipe.hpp"
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/run_reader.hpp"
 
 namespace chorale {
 

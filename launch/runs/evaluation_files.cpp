@@ -9,7 +9,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
 #include "core/storage/predictions_file.hpp"
-#include "launch/runs/report_files.hpp"
+#include "launch/results/report_files.hpp"
 
 namespace chorale {
 namespace {

@@ -9,7 +9,7 @@
 #include "core/ensemble/predictions.hpp"
 #include "core/storage/checkpoint_file.hpp"
 #include "launch/recipe/recipe.hpp"
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/run_reader.hpp"
 
 namespace chorale {
 

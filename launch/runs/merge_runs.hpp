@@ -10,9 +10,6 @@
 
 namespace chorale {
 
-/// A file beside metrics.json that tells which runs a merged run was made of, and that it cannot be trained on.
-inline constexpr const char* kMergedName = "merged.json";
-
 /// Writes the run directory `output`, new or empty: recipe.yaml, the checkpoint with all members, log.jsonl,
 /// predictions.h5, merged.json and, last, metrics.json. Multiple choice is evaluated from the runs' predictions,
 /// without the base; a completion's metrics come from the model, which all ranks share. Returns metrics.json, on rank

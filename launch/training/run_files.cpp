@@ -12,7 +12,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/file_calls.hpp"
 #include "launch/recipe/differences.hpp"
-#include "launch/runs/merge_runs.hpp"
+#include "launch/results/run_reader.hpp"
 #include "launch/training/log_file.hpp"
 
 namespace chorale {

@@ -2,7 +2,7 @@
 
 #include <sys/resource.h>
 
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/run_reader.hpp"
 
 namespace chorale {
 

@@ -6,7 +6,7 @@
 
 #include "core/report/report_run.hpp"
 #include "launch/recipe/recipe.hpp"
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/run_reader.hpp"
 
 namespace chorale {
 

@@ -1,4 +1,4 @@
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/run_reader.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>

@@ -1,4 +1,4 @@
-#include "launch/runs/report_source.hpp"
+#include "launch/results/report_source.hpp"
 
 #include <utility>
 

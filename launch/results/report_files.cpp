@@ -1,4 +1,4 @@
-#include "launch/runs/report_files.hpp"
+#include "launch/results/report_files.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -8,8 +8,8 @@
 #include "core/base/atomic_file.hpp"
 #include "core/report/report_data.hpp"
 #include "core/report/report_page.hpp"
-#include "launch/runs/report_source.hpp"
-#include "launch/runs/run_reader.hpp"
+#include "launch/results/report_source.hpp"
+#include "launch/results/run_reader.hpp"
 
 namespace chorale {
 namespace {

@@ -12,6 +12,8 @@
 namespace chorale {
 
 inline constexpr std::int64_t kMetricsVersion = 1;
+/// A file beside metrics.json that tells which runs a merged run was made of, and that it cannot be trained on.
+inline constexpr const char* kMergedName = "merged.json";
 
 /// Reads recipe.yaml and metrics.json when it is made; everything else when asked. Takes no lock and changes nothing,
 /// so that a run that is still being written can be looked at.
