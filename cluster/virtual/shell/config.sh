@@ -17,7 +17,7 @@ write_config() {
   [ -s "$directory/munge/key" ] || (umask 077 && head -c 128 /dev/urandom >"$directory/munge/key")
   cat >"$directory/slurm.conf" <<TEXT
 # Written by cluster/virtual/slurm; a later start writes it anew.
-ClusterName=virtual-$port
+ClusterName=virtual
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort=$port
 SlurmUser=root

@@ -11,6 +11,7 @@ launch_daemon() {
   shift
   env -u SLURM_JOB_ID "$(mark)" setsid "$(find_daemon "$program")" "$@" </dev/null >>"$log" 2>&1 &
   launched+=($!)
+  disown  # its end is nothing this shell should speak of
 }
 
 # await SECONDS CONDITION...: false when it does not come true in time.
@@ -76,6 +77,7 @@ start_cluster() {
       give_up "a daemon ended at once" "$directory/log/slurmctld.log" "$directory/log/n1.log"
     end_processes KILL 10 slurm_daemons || true
     [ "$try" -lt 5 ] || give_up "five times another program was quicker to take the ports" "$directory/log/slurmctld.log"
+    rm -rf "$directory"/state "$directory"/log/{slurm*,n*}.*
   done
   started=yes
   say "-- Slurm $(client sinfo --version | cut -d' ' -f2) runs in $directory: $nodes nodes of $cores cores ($(seconds_since "$begun") s)"
