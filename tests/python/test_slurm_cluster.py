@@ -3,13 +3,14 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from slurm_helpers import VIRTUAL, needs_slurm, short_directory, virtual
+from slurm_helpers import SOURCE, VIRTUAL, needs_slurm, short_directory, virtual
 
 DAEMONS = {"munged", "slurmctld", "slurmd", "slurmstepd"}
 
@@ -99,6 +100,25 @@ def test_a_start_cut_short_leaves_nothing_that_stop_does_not_end(directory, name
     if name == "KILL":
         assert DAEMONS - {"slurmstepd"} <= seen  # some starts were far enough to leave daemons
     assert virtual("start", directory).returncode == 0
+    assert virtual("run", directory, "srun", "--nodes=2", "true").returncode == 0
+
+
+@needs_slurm
+def test_ports_that_another_program_was_quicker_to_take_are_given_up_for_others(directory, tmp_path):
+    # A copy that first chooses ports of which the second, n1's, is taken.
+    for part in ("cluster/virtual", "launch/shell"):
+        shutil.copytree(SOURCE / part, tmp_path / part)
+    with socket.create_server(("127.0.0.1", 0)) as taken, open(tmp_path / "cluster/virtual/shell/ports.sh", "a") as ports:
+        first = taken.getsockname()[1] - 1
+        ports.write(f"""
+eval "honest_$(declare -f choose_ports)"
+choose_ports() {{ if [ -e {tmp_path}/tried ]; then honest_choose_ports "$1"; else touch {tmp_path}/tried && echo {first}; fi; }}
+""")
+        ports.flush()
+        start = subprocess.run([tmp_path / "cluster/virtual/slurm", "start", directory], text=True, capture_output=True, timeout=90)
+    assert start.returncode == 0, start.stderr
+    assert (tmp_path / "tried").exists() and len(start.stderr.splitlines()) == 1
+    assert f"SlurmctldPort={first}\n" not in (directory / "slurm.conf").read_text()
     assert virtual("run", directory, "srun", "--nodes=2", "true").returncode == 0
 
 

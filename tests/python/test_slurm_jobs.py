@@ -129,8 +129,13 @@ def test_a_job_array_is_independent_runs_with_seeds_of_their_own(cluster):
     assert sorted(path.name for path in cluster.place.glob("array-*") if path.is_dir()) == ["array-003", "array-005"]
     recipe_in(cluster.place, "single", {"seed": RECIPE["seed"] + 5, "ensemble": {"members": 1}})
     assert_same_run(cluster.place / "array-005", finished(cluster.place, "single"))
-    first, second = ((cluster.place / name / "metrics.json").read_bytes() for name in ("array-003", "array-005"))
-    assert first != second
+    # Later they become one ensemble.
+    merged = chorale("merge", "array-003", "array-005", "--output", "array-merged", cwd=cluster.place)
+    assert merged.returncode == 0, merged.stderr
+    each = metrics_of(cluster.place / "array-merged")["datasets"]["test"]["members"]["each"]
+    assert [member["nll"] for member in each] == [
+        metrics_of(cluster.place / name)["datasets"]["test"]["ensemble"]["nll"] for name in ("array-003", "array-005")]
+    assert each[0]["nll"] != each[1]["nll"]
 
 
 @pytest.mark.parametrize("script", ["mpirun", "srun-pmix"])
