@@ -1,7 +1,22 @@
-# Sourced by launch/setup: Debian packages. Arguments are list files with one package a line.
+# Sourced by launch/setup: Debian packages. Arguments are list files with one package a line; `if-offered` behind a name
+# says that not every release has it and that what needs it does without.
 
-# missing_packages LIST...: the names of the listed packages that are not installed.
+# not_offered NAME: apt's lists are there and do not know it.
+not_offered() {
+  compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null && ! apt-cache show "$1" >/dev/null 2>&1
+}
+
+# missing_packages LIST...: the names of the listed packages that are not installed, without those that need not be.
 missing_packages() {
+  local name missing=()
+  for name in $(listed_and_not_installed "$@"); do
+    if grep -q -h -E "^${name}[[:space:]]+if-offered" "$@" && not_offered "$name"; then continue; fi
+    missing+=("$name")
+  done
+  echo ${missing[@]+"${missing[@]}"}
+}
+
+listed_and_not_installed() {
   local wanted installed
   wanted=$(sed 's/#.*//' "$@" | awk 'NF { print $1 }' | sort -u)
   # shellcheck disable=SC2086
@@ -41,8 +56,10 @@ packages_install() {
   administer dpkg --configure -a >>"$log" 2>&1 || true
   # A failing update may be one unreachable extra source; whether it matters shows when installing.
   administer apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 update >>"$log" 2>&1 || true
+  # Only now is it known what this release offers.
+  missing=$(missing_packages "$@")
   # shellcheck disable=SC2086
-  if ! administer apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing >>"$log" 2>&1; then
+  if [ -n "$missing" ] && ! administer apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing >>"$log" 2>&1; then
     explain_apt_failure "$log" "$missing"
   fi
   missing=$(missing_packages "$@")
