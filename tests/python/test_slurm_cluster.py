@@ -93,7 +93,8 @@ def test_a_start_cut_short_leaves_nothing_that_stop_does_not_end(directory, name
             start.send_signal(getattr(signal, f"SIG{name}"))
             start.wait(timeout=30)
         seen |= programs(directory)
-        if name == "TERM" and start.returncode != 0:
+        # Below 0 the signal came when all was started and its own end was all that start had left to do.
+        if name == "TERM" and start.returncode > 0:
             assert not programs(directory) & DAEMONS
         assert virtual("stop", directory).returncode == 0
         assert not programs(directory) & DAEMONS

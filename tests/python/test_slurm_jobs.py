@@ -14,6 +14,7 @@ from slurm_helpers import *
 from slurm_helpers import cluster  # noqa: F401 (a fixture)
 
 pytestmark = needs_slurm
+all_faults = pytest.mark.skipif("CHORALE_ALL_FAULTS" not in os.environ, reason="only in tests/run --all: half a minute each")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def undisturbed(cluster):
     return finished(cluster.place, "undisturbed", ranks=2)
 
 
-@pytest.mark.parametrize("script", ["mpirun", "srun-pmix"])
+@pytest.mark.parametrize("script", ["mpirun", pytest.param("srun-pmix", marks=all_faults)])
 def test_a_killed_rank_fails_the_job_and_loses_nothing(cluster, undisturbed, script):
     name = f"victim-{script}"
     run = recipe_in(cluster.place, name, LONG)
@@ -83,6 +84,7 @@ def test_a_killed_rank_fails_the_job_and_loses_nothing(cluster, undisturbed, scr
     assert_same_run(run, undisturbed)
 
 
+@all_faults
 def test_a_crash_queues_the_job_again_and_it_gives_up_when_nothing_gets_further(cluster, undisturbed):
     run = recipe_in(cluster.place, "again", LONG)
     settings = {"CHORALE_FRUITLESS_LIVES": "2", "CHORALE_LAUNCHER": "mpirun"}
