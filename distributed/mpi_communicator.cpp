@@ -8,6 +8,7 @@
 
 #include "core/base/errors.hpp"
 #include "distributed/mpi_error.hpp"
+#include "distributed/watched.hpp"
 
 namespace chorale {
 namespace {
@@ -24,8 +25,8 @@ at::Tensor on_host(const at::Tensor& tensor) {
 
 }  // namespace
 
-MpiCommunicator::MpiCommunicator(mpi::CommHandle comm, std::int64_t chunk)
-    : comm_(std::move(comm)), chunk_(chunk), rank_(comm_.rank()), size_(comm_.size()) {
+MpiCommunicator::MpiCommunicator(mpi::CommHandle comm, Circle circle, std::int64_t chunk)
+    : comm_(std::move(comm)), circle_(circle), chunk_(chunk), rank_(comm_.rank()), size_(comm_.size()) {
   CHORALE_ASSERT(chunk >= 1 && chunk <= std::numeric_limits<int>::max(), fmt::format("messages of {} bytes", chunk));
 }
 
@@ -33,6 +34,7 @@ void MpiCommunicator::all_reduce_sum(at::Tensor& tensor) {
   const bool summable = tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble;
   CHORALE_ASSERT(summable, "a tensor that is neither float32 nor float64 was to be summed over ranks");
   const at::Tensor host = on_host(tensor);
+  const watch::Inside inside(Collective::sum, circle_);
   reduce_and_broadcast(host);
   if (!tensor.is_cpu()) tensor.copy_(host);
   count_reduced(tensor);
@@ -55,11 +57,13 @@ void MpiCommunicator::reduce_and_broadcast(const at::Tensor& host) {
 void MpiCommunicator::broadcast(at::Tensor& tensor, std::int64_t root) {
   CHORALE_ASSERT(root >= 0 && root < size_, fmt::format("a broadcast from rank {} of {}", root, size_));
   const at::Tensor host = on_host(tensor);
+  const watch::Inside inside(Collective::broadcast, circle_);
   mpi::broadcast_bytes(comm_.get(), bytes_of(host), static_cast<int>(root), chunk_);
   if (!tensor.is_cpu()) tensor.copy_(host);
 }
 
 std::vector<std::vector<std::byte>> MpiCommunicator::all_gather(std::span<const std::byte> bytes) {
+  const watch::Inside inside(Collective::gathering, circle_);
   return mpi::gather_bytes(comm_.get(), bytes, std::nullopt, chunk_);
 }
 

@@ -8,14 +8,16 @@
 #include "core/parallel/communicator.hpp"
 #include "distributed/mpi_handle.hpp"
 #include "distributed/mpi_messages.hpp"
+#include "distributed/watch_board.hpp"
 
 namespace chorale {
 
 /// MPI carries host memory only: a tensor on a GPU goes through a copy.
 class MpiCommunicator : public Communicator {
  public:
-  /// Owns `comm`. No message has more than `chunk` bytes or elements; tests use a few.
-  explicit MpiCommunicator(mpi::CommHandle comm, std::int64_t chunk = mpi::kLargestMessage);
+  /// Owns `comm`, whose ranks are the `circle` of this process. No message has more than `chunk` bytes or elements;
+  /// tests use a few.
+  MpiCommunicator(mpi::CommHandle comm, Circle circle, std::int64_t chunk = mpi::kLargestMessage);
 
   [[nodiscard]] std::int64_t rank() const override { return rank_; }
   [[nodiscard]] std::int64_t size() const override { return size_; }
@@ -27,6 +29,7 @@ class MpiCommunicator : public Communicator {
   void reduce_and_broadcast(const at::Tensor& host);
 
   mpi::CommHandle comm_;
+  Circle circle_;
   std::int64_t chunk_;
   int rank_;
   int size_;

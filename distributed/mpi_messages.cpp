@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "distributed/mpi_error.hpp"
+#include "distributed/watched.hpp"
 
 namespace chorale::mpi {
 namespace {
@@ -85,6 +86,8 @@ void wait_for(MPI_Request& request, std::string_view operation, Waiting waiting,
     int done = 0;
     check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), operation);
     if (done != 0) return;
+    // The watchdog has said why.
+    if (watch::given_up()) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::internal));
     const auto waited = Clock::now() - begin;
     if (seconds && waited > std::chrono::duration<double>(*seconds)) {
       throw MpiError(fmt::format("{} did not end within {:.0f} s on {}. Is the network between the hosts open?",

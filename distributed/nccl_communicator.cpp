@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/base/errors.hpp"
+#include "distributed/watched.hpp"
 
 namespace chorale {
 namespace {
@@ -103,6 +104,9 @@ void NcclCommunicator::on_side_stream(const at::Tensor& tensor, const char* oper
   const c10::Stream compute = streams().getStream(device_);
   ready_.record(compute);
   ready_.block(side_);
+  // Left to the GPU: the host goes on, and notices in the next thing it needs from there. World::at_step() and the next
+  // collective take the note back.
+  watch::enter(Collective::sum, Circle::group);
   auto* const side = static_cast<cudaStream_t>(streams().getStreamNativeHandle(side_));
   handle_->run(operation, [&](ncclComm_t comm) { return call(comm, side); });
   done_.record(side_);

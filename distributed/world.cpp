@@ -15,12 +15,16 @@
 #include "distributed/failure.hpp"
 #include "distributed/mpi_communicator.hpp"
 #include "distributed/mpi_error.hpp"
+#include "distributed/watchdog.hpp"
+#include "distributed/watched.hpp"
 
 namespace chorale {
 namespace {
 
 // What the world says to itself travels apart from everyone()'s messages, so the two never meet.
 constexpr const char* kAgreement = "the ranks' agreement on the outcome";
+
+constexpr double kPatience = 600.0;  // seconds, until a recipe says something else
 
 std::string solo_host() {
   std::array<char, 256> name{};
@@ -30,7 +34,8 @@ std::string solo_host() {
 }  // namespace
 
 struct World::State {
-  std::optional<mpi::Environment> environment;  // first: ended last
+  std::optional<Watchdog> watchdog;  // first: it still watches how MPI ends
+  std::optional<mpi::Environment> environment;
   mpi::CommHandle control;
   std::unique_ptr<Communicator> everyone = std::make_unique<SoloCommunicator>();
   std::int64_t rank = 0;
@@ -39,8 +44,28 @@ struct World::State {
   std::int64_t node_size = 1;
   std::string host;
 
+  ~State() {
+    if (watchdog && std::uncaught_exceptions() == 0) watch::enter(Collective::end, Circle::world);
+  }
+
+  // From here on this node's processes see each other.
+  void start_watchdog(const mpi::CommHandle& node, Say say) {
+    const auto processes = static_cast<std::size_t>(node_size);
+    std::string name = node_rank == 0 ? WatchBoard::create(processes) : "";
+    std::array<char, 64> shown{};
+    name.copy(shown.data(), shown.size() - 1);
+    mpi::broadcast_bytes(node.get(), std::as_writable_bytes(std::span(shown)), 0);
+    auto board = std::make_unique<WatchBoard>(shown.data(), processes);
+    // Everybody has it before its name goes.
+    int arrived = 1;
+    mpi::check(MPI_Allreduce(MPI_IN_PLACE, &arrived, 1, MPI_INT, MPI_MIN, node.get()), "MPI_Allreduce");
+    WatchBoard::forget(name);
+    watchdog.emplace(std::move(board), Watchdog::Place{rank, node_rank, size, host}, kPatience, std::move(say));
+  }
+
   // The lowest rank that failed, or `size` when none did.
   [[nodiscard]] std::int64_t first_failing(bool failed) const {
+    const watch::Inside inside(Collective::agreement, Circle::world);
     const std::int64_t mine = failed ? rank : size;
     std::int64_t first = size;
     MPI_Request request = MPI_REQUEST_NULL;
@@ -51,6 +76,7 @@ struct World::State {
 
   // Rank `root`'s text on every rank.
   [[nodiscard]] std::string spread(const std::string& text, std::int64_t root) const {
+    const watch::Inside inside(Collective::broadcast, Circle::world);
     auto length = static_cast<std::int64_t>(text.size());
     MPI_Request request = MPI_REQUEST_NULL;
     mpi::check(MPI_Ibcast(&length, 1, MPI_INT64_T, static_cast<int>(root), control.get(), &request), "MPI_Ibcast");
@@ -68,7 +94,7 @@ bool launched_by_mpi() {
                      [](const char* name) { return std::getenv(name) != nullptr; });
 }
 
-World World::start() {
+World World::start(Say say) {
   auto state = std::make_unique<State>();
   if (!launched_by_mpi()) {
     state->host = solo_host();
@@ -76,7 +102,7 @@ World World::start() {
   }
   state->environment.emplace();
   state->control = mpi::duplicate(MPI_COMM_WORLD);
-  auto everyone = std::make_unique<MpiCommunicator>(mpi::duplicate(MPI_COMM_WORLD));
+  auto everyone = std::make_unique<MpiCommunicator>(mpi::duplicate(MPI_COMM_WORLD), Circle::world);
   state->rank = everyone->rank();
   state->size = everyone->size();
   state->everyone = std::move(everyone);
@@ -85,6 +111,7 @@ World World::start() {
   state->node_rank = node.rank();
   state->node_size = node.size();
   state->host = mpi::host_name();
+  if (state->size > 1) state->start_watchdog(node, std::move(say));
   return World(std::move(state));
 }
 
@@ -123,18 +150,33 @@ Communicator& World::everyone() {
 std::unique_ptr<Communicator> World::split(std::int64_t colour) {
   CHORALE_ASSERT(colour >= 0 && colour <= std::numeric_limits<int>::max(), fmt::format("a group of colour {}", colour));
   if (!uses_mpi()) return std::make_unique<SoloCommunicator>();
+  const watch::Inside inside(Collective::split, Circle::world);
   mpi::CommHandle part = mpi::split(state_->control.get(), static_cast<int>(colour));
+  watch::own_slot().group.store(colour);
   if (part.size() == 1) return std::make_unique<SoloCommunicator>();
-  return std::make_unique<MpiCommunicator>(std::move(part));
+  return std::make_unique<MpiCommunicator>(std::move(part), Circle::group);
 }
 
 std::vector<std::vector<std::byte>> World::gather(std::span<const std::byte> bytes) {
   if (!uses_mpi()) return {{bytes.begin(), bytes.end()}};
+  const watch::Inside inside(Collective::gathering, Circle::world);
   return mpi::gather_bytes(state_->control.get(), bytes, 0);
 }
 
 std::string World::broadcast(const std::string& text) {
   return uses_mpi() ? state_->spread(text, 0) : text;
+}
+
+std::vector<std::int64_t> World::largest(std::vector<std::int64_t> values) {
+  if (!uses_mpi()) return values;
+  const watch::Inside inside(Collective::reduction, Circle::world);
+  std::vector<std::int64_t> result(values.size());
+  MPI_Request request = MPI_REQUEST_NULL;
+  mpi::check(MPI_Iallreduce(values.data(), result.data(), mpi::checked_count(std::ssize(values), "MPI_Iallreduce"),
+                            MPI_INT64_T, MPI_MAX, state_->control.get(), &request),
+             "MPI_Iallreduce");
+  mpi::wait_for(request, "MPI_Iallreduce", mpi::Waiting::politely);
+  return result;
 }
 
 void World::together(const std::function<void()>& part) {
@@ -164,6 +206,22 @@ void World::on_root(const std::function<void()>& part) {
   together([&] {
     if (is_root()) part();
   });
+}
+
+void World::set_patience(double seconds) {
+  if (state_->watchdog) state_->watchdog->set_limit(seconds);
+}
+
+void World::at_step(std::int64_t step) noexcept {
+  WatchSlot& slot = watch::own_slot();
+  slot.step.store(step);
+  slot.collective.store(static_cast<int>(Collective::none));
+}
+
+void World::print_to_standard_error(const std::string& message) {
+  const std::string line = fmt::format("chorale: error: {}\n", message);
+  static_cast<void>(std::fputs(line.c_str(), stderr));
+  std::fflush(stderr);
 }
 
 void World::abort(int code) noexcept {

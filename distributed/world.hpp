@@ -21,9 +21,11 @@ namespace chorale {
 /// an exception is on its way: then main aborts.
 class World {
  public:
-  /// Starts MPI (thread level FUNNELED, checked) when launched_by_mpi(). Collective. Throws InternalError when MPI does
-  /// not start or offers too little.
-  [[nodiscard]] static World start();
+  /// What to do with a message of the watchdog, which ends the process behind it; called from a thread of its own.
+  using Say = std::function<void(const std::string&)>;
+  /// Starts MPI (thread level FUNNELED, checked) when launched_by_mpi(), and the watchdog (watchdog.hpp) where there is
+  /// more than one rank. Collective. Throws InternalError when MPI does not start or offers too little.
+  [[nodiscard]] static World start(Say say = print_to_standard_error);
   World(World&&) noexcept;
   World& operator=(World&&) = delete;
   ~World();
@@ -46,16 +48,26 @@ class World {
   /// Rank 0's text on every rank. Collective.
   [[nodiscard]] std::string broadcast(const std::string& text);
 
+  /// The largest that any rank gives of each of the values; all ranks give as many. Collective.
+  [[nodiscard]] std::vector<std::int64_t> largest(std::vector<std::int64_t> values);
+
   /// Runs `part` on every rank and then agrees on the outcome. Collective. When it threw anywhere, every rank throws
   /// AgreedError with the code and message of the lowest rank that failed.
   void together(const std::function<void()>& part);
   /// The same where only rank 0 has something to do.
   void on_root(const std::function<void()>& part);
 
+  /// How long this rank waits for others, in seconds: for longer than that, with no sign of life from those that are
+  /// late, the watchdog ends the run (exit 70). 600 until it is said.
+  void set_patience(double seconds);
+  /// The step this rank is at, for the watchdog's message. What was left to a GPU before is over.
+  void at_step(std::int64_t step) noexcept;
+
   /// Ends all processes with `code`; the launcher returns it. With one process: std::_Exit.
   [[noreturn]] void abort(int code) noexcept;
 
  private:
+  static void print_to_standard_error(const std::string& message);
   struct State;
   explicit World(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

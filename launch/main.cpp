@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,6 +22,7 @@
 #include "core/base/printable.hpp"
 #include "core/model/torch_version.hpp"
 #include "distributed/world.hpp"
+#include "launch/build_id.hpp"
 #include "launch/commands/calibrate.hpp"
 #include "launch/commands/common.hpp"
 #include "launch/commands/doctor.hpp"
@@ -170,7 +172,8 @@ int run_command(int argc, char** argv, World& world) {
 
 // Ranks of different programs or commands would wait for each other in different places, for ever.
 void check_same_command(int argc, char** argv, World& world) {
-  std::string mine = "chorale " CHORALE_VERSION " (torch " CHORALE_TORCH_VERSION ")";
+  std::string mine =
+      fmt::format("chorale {} (torch {}, build {})", CHORALE_VERSION, CHORALE_TORCH_VERSION, build_id().substr(0, 12));
   for (int i = 1; i < argc; ++i) mine += fmt::format(" {}", argv[i]);
   world.together([&] {
     if (const std::string first = world.broadcast(mine); mine != first) {
@@ -218,6 +221,8 @@ int run(int argc, char** argv, World& world) {
     check_same_command(argc, argv, world);
     const auto command = [&] { return run_command(argc, argv, world); };
     if (is_shared(argc, argv)) return command();
+    // As long as it takes: the others have nothing to do.
+    world.set_patience(std::numeric_limits<double>::infinity());
     const int code = world.is_root() ? exit_code_of(world, Ranks::this_one, command) : 0;
     return std::stoi(world.broadcast(std::to_string(code)));
   });
@@ -233,7 +238,7 @@ int main(int argc, char** argv) {
   // Likewise a file that grows past its limit: the failing write has a message and an exit code of its own.
   std::signal(SIGXFSZ, SIG_IGN);
   try {
-    chorale::World world = chorale::World::start();
+    chorale::World world = chorale::World::start(chorale::print_watchdog);
     return chorale::run(argc, argv, world);
   } catch (...) {
     return chorale::fail_without_world(std::current_exception());

@@ -11,24 +11,30 @@
 namespace chorale {
 namespace {
 
-void print_error(std::string_view message, std::string_view who) {
+void print_error(ExitCode code, std::string_view message, std::string_view who) {
   // Several lines (all mistakes of a recipe) start on a line of their own, so that editors find FILE:LINE there.
   const char* gap = message.find('\n') == std::string_view::npos ? " " : "\n";
+  // To do as asked is no error.
+  const char* kind = code == ExitCode::preempted ? "" : " error:";
   standard_error_line().clear();
-  standard_error_line().print(fmt::format("chorale: error:{}{}{}", gap, message, who));
+  standard_error_line().print(fmt::format("chorale:{}{}{}{}", kind, gap, message, who));
 }
 
 }  // namespace
 
 int fail(const World& world, ExitCode code, std::string_view message) {
   if (code == ExitCode::ok) return static_cast<int>(code);
-  print_error(message, world.size() > 1 ? fmt::format(" (rank {} on {})", world.rank(), world.host()) : "");
+  print_error(code, message, world.size() > 1 ? fmt::format(" (rank {} on {})", world.rank(), world.host()) : "");
   return static_cast<int>(code);
+}
+
+void print_watchdog(const std::string& message) {
+  print_error(ExitCode::internal, message, "");
 }
 
 int fail_without_world(std::exception_ptr problem) {
   const Failure failure = failure_of(problem);
-  print_error(failure.message, "");
+  print_error(failure.code, failure.message, "");
   return static_cast<int>(failure.code);
 }
 

@@ -22,6 +22,9 @@ enum class Ranks { all, this_one };
 /// ExitCode::ok nothing is printed: the reader of our output went away, and nobody is there to be told.
 int fail(const World& world, ExitCode code, std::string_view message);
 
+/// The watchdog's message, which the end of the process follows.
+void print_watchdog(const std::string& message);
+
 /// The same where there is no world, as it could not be started.
 int fail_without_world(std::exception_ptr problem);
 

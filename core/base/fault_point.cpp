@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "core/base/descriptor.hpp"
+#include "core/base/errors.hpp"
 
 namespace chorale {
 
@@ -35,16 +36,23 @@ int error_named(std::string_view name) {
 }
 
 struct Plan {
-  long long at = std::atoll(environment("CHORALE_FAULT_AT").c_str());  // 0: never
-  int error_number = error_named(environment("CHORALE_FAULT_ERRNO"));  // 0: kill
+  long long at = std::atoll(environment("CHORALE_FAULT_AT").c_str());           // 0: never
+  int error_number = error_named(environment("CHORALE_FAULT_ERRNO"));           // 0: kill
+  long long failures = std::atoll(environment("CHORALE_FAULT_COUNT").c_str());  // 0: all
+  int signal = std::atoi(environment("CHORALE_FAULT_SIGNAL").c_str());          // 0: none
   std::string only = environment("CHORALE_FAULT_ONLY");
   std::string log = environment("CHORALE_FAULT_LOG");
 };
 
+const Plan& the_plan() {
+  static const Plan plan;
+  return plan;
+}
+
 }  // namespace
 
 FaultVerdict ask_fault_point(const char* operation, const std::string& path) {
-  static const Plan plan;
+  const Plan& plan = the_plan();
   static std::atomic<long long> calls{0};
   if (!plan.only.empty() && plan.only != operation) return {};
   const long long call = ++calls;
@@ -55,10 +63,24 @@ FaultVerdict ask_fault_point(const char* operation, const std::string& path) {
     static_cast<void>(::write(log.get(), line.data(), line.size()) != 0);
   }
   if (plan.at <= 0 || call < plan.at) return {};
-  if (plan.error_number != 0) return {Fault::fail, plan.error_number};
+  if (plan.signal != 0) {
+    if (call == plan.at) ::kill(::getpid(), plan.signal);
+    return {};
+  }
+  if (plan.error_number != 0) {
+    const bool is_over = plan.failures > 0 && call >= plan.at + plan.failures;
+    return is_over ? FaultVerdict() : FaultVerdict{Fault::fail, plan.error_number};
+  }
   return {call == plan.at ? Fault::kill : Fault::none, 0};
 }
+
+void fault_place(const char* name) {
+  if (the_plan().only != name) return;
+  if (fault_point(name, "") != 0) throw InternalError(fmt::format("failed as a test asked, at '{}'", name));
+}
 #else
+void fault_place(const char* /*name*/) {}
+
 FaultVerdict ask_fault_point(const char* /*operation*/, const std::string& /*path*/) {
   return {};
 }

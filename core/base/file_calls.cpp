@@ -73,8 +73,8 @@ int write(const Descriptor& file, std::string_view content, const std::string& p
   return failure != 0 ? failure : verdict.error_number;
 }
 
-int truncate(const Descriptor& file, const std::string& path) {
-  return guarded("truncate", path, [&] { return ::ftruncate(file.get(), 0); });
+int truncate(const Descriptor& file, const std::string& path, std::uint64_t length) {
+  return guarded("truncate", path, [&] { return ::ftruncate(file.get(), static_cast<off_t>(length)); });
 }
 
 int sync(const Descriptor& file, const std::string& path) {

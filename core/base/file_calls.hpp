@@ -2,6 +2,7 @@
 // the errno of what failed, so that callers decide between an exception, a warning and another way.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,8 +15,8 @@ namespace chorale::file_calls {
 [[nodiscard]] int open(const std::string& path, int flags, Descriptor& file);
 /// All of `content`; `path` is for the fault point.
 [[nodiscard]] int write(const Descriptor& file, std::string_view content, const std::string& path);
-/// Empties the file.
-[[nodiscard]] int truncate(const Descriptor& file, const std::string& path);
+/// Cuts the file off after `length` bytes.
+[[nodiscard]] int truncate(const Descriptor& file, const std::string& path, std::uint64_t length = 0);
 [[nodiscard]] int sync(const Descriptor& file, const std::string& path);
 /// Opens and syncs a finished file, or a directory: then what was created, renamed or removed in it is durable.
 [[nodiscard]] int sync_file(const std::string& path);

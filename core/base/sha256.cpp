@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/errors.hpp"
+#include "core/base/heartbeat.hpp"
 
 namespace chorale {
 
@@ -76,6 +77,7 @@ std::string sha256_of_file(const std::string& path) {
   Sha256 hash;
   std::vector<char> chunk(1 << 20);
   do {
+    beat();
     file.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
     hash.update(std::string_view(chunk.data(), static_cast<std::size_t>(file.gcount())));
   } while (file);

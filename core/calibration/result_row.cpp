@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/base/interruption.hpp"
 #include "core/calibration/bootstrap.hpp"
 
 namespace chorale {
@@ -101,6 +102,7 @@ nlohmann::json interval_json(std::span<const ResultRow> rows, std::size_t base, 
   std::vector<std::uint32_t> counts(rows.front().parts.front().size());
   std::vector<Metrics> metrics(rows.size());
   for (std::size_t draw = 0; draw < draws; ++draw) {
+    stop_if_asked("resample");
     draw_resample(seed, draw, counts);
     for (std::size_t row = 0; row < rows.size(); ++row) {
       metrics[row] = rows[row].metrics(counts);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/errors.hpp"
+#include "core/base/interruption.hpp"
 #include "core/base/printable.hpp"
 #include "core/data/choices.hpp"
 #include "core/data/labels.hpp"
@@ -32,6 +33,7 @@ class Encoder {
     ExampleSet set{options_.name, file_.path, {}, {}, 0, 0};
     set.examples.reserve(file_.records.size());
     for (const Record& record : file_.records) {
+      stop_if_asked("record");
       Example example = encode(record);
       if (fit(example, record, set)) set.examples.push_back(std::move(example));
     }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/base/heartbeat.hpp"
+
 namespace chorale {
 namespace {
 
@@ -75,6 +77,7 @@ std::size_t FrozenPrefix::chunk_of_row(std::int64_t row) const {
 }
 
 at::Tensor FrozenPrefix::compute(std::size_t chunk) const {
+  beat();
   const at::NoGradGuard no_gradients;
   std::vector<std::size_t> examples(chunk_begin_[chunk + 1] - chunk_begin_[chunk]);
   std::iota(examples.begin(), examples.end(), chunk_begin_[chunk]);

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/base/errors.hpp"
+#include "core/base/interruption.hpp"
 
 namespace chorale {
 namespace {
@@ -117,6 +118,7 @@ PredictionShare Predictor::run(const LinearHook* hook, std::vector<std::uint32_t
   result.values.resize(result.members.size() * result.count * result.width);
   const auto step = static_cast<std::size_t>(batch_size_);
   for (std::size_t begin = examples_.begin; begin < examples_.end; begin += step) {
+    stop_if_asked("batch");
     const std::size_t end = std::min(begin + step, examples_.end);
     const ExampleBatch batch =
         batcher_.build(same_for_all(result.members.size(), begin, end), 0, ExampleBatcher::kRowMultiple);

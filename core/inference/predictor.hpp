@@ -15,7 +15,8 @@
 namespace chorale {
 
 /// Evaluates all members of a bank on one set, or a consecutive part of it, batch by batch in the set's order, dropout
-/// off. Layers below the lowest adapter run once for all members.
+/// off. Layers below the lowest adapter run once for all members. All predictions throw Preempted between two batches
+/// when this process is asked to stop (core/base/interruption.hpp).
 class Predictor {
  public:
   /// Called after each batch with the number of examples done.

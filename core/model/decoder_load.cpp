@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "core/base/interruption.hpp"
 #include "core/model/decoder.hpp"
 #include "core/model/rotary.hpp"
 
@@ -24,6 +25,7 @@ Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
   final_norm_ = read(files, {"model.norm.weight"}, residual_dtype());
   layers_.reserve(static_cast<std::size_t>(config_.layers));
   for (std::int64_t i = 0; i < config_.layers; ++i) {
+    stop_if_asked("layer");
     Layer layer;
     const auto norm = [&](const char* name) {
       return read(files, {fmt::format("model.layers.{}.{}.weight", i, name)}, residual_dtype());

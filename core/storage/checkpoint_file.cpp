@@ -125,6 +125,7 @@ void write_checkpoint_file(const std::string& path, const CheckpointHeader& head
     root.set_attribute("placement", header.placement);
     root.set_attribute("base_fingerprint", header.base_fingerprint);
     root.set_attribute("step", header.step);
+    if (header.validation_pending) root.set_attribute("validation_pending", std::int64_t{1});
     hdf5::Group all = root.create_group("members");
     all.set_attribute("meaning", "one group per member, named by its number in the ensemble");
     for (const MemberToStore& member : members) {

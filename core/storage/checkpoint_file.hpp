@@ -12,7 +12,8 @@
 //                                           best_value, since_best, tokens, interval_{steps,tokens,loss,divergence,
 //                                           gradient_norm,learning_rate}
 //
-// tokens, interval_*, best and continued may be missing: files of earlier programs have none of them.
+// A root attribute validation_pending = 1 is there when the validation behind `step` was not made before the run was
+// stopped. tokens, interval_*, best and continued may be missing: files of earlier programs have none of them.
 //
 // Members are named by their number in the ensemble. Every group and data set carries `meaning`; chunks carry
 // Fletcher-32 checksums, and the whole file a SHA-256 behind its end (file_seal.hpp).
@@ -45,6 +46,7 @@ struct CheckpointHeader {
   std::string placement;                  // JSON: the groups of ranks and the members each held
   std::string base_fingerprint;           // SHA-256 over the base's tensors
   std::int64_t step = 0;                  // optimiser steps done
+  bool validation_pending = false;        // the validation behind `step` is still to be made
   double scale = 0.0;                     // an adapted linear gives W x + scale * B (A x)
   std::vector<CheckpointFactor> factors;  // in the order of the flat buffers
 

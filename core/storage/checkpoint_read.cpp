@@ -188,6 +188,8 @@ CheckpointContent read(const std::string& path, const std::optional<std::span<co
   content.header.placement = text(root, "placement");
   content.header.base_fingerprint = text(root, "base_fingerprint");
   content.header.step = whole(root, "step", 0, std::numeric_limits<std::int64_t>::max());
+  content.header.validation_pending =
+      root.has_attribute("validation_pending") && whole(root, "validation_pending", 0, 1) == 1;
   const hdf5::Group all = root.group("members");
   std::optional<std::uint32_t> last;
   for (const std::string& name : all.names()) {

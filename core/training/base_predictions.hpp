@@ -11,7 +11,7 @@ namespace chorale {
 
 /// Log-probabilities of the base over the scored classes for every example: [examples, choices] float32 on the
 /// decoder's device, -inf for choices an example lacks. Multiple choice only. Collective: every rank of `group`
-/// computes a part.
+/// computes a part. Preempted on all ranks when one of them is asked to stop.
 [[nodiscard]] at::Tensor base_log_probabilities(const Decoder& decoder, const ExampleBatcher& batcher,
                                                 std::int64_t batch_size, Communicator& group);
 

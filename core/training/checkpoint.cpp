@@ -72,6 +72,7 @@ void check_fits(const CheckpointHeader& header, const std::string& path, const s
 // A bank's members as the groups' files hold them, in the bank's order, and the step they were stored at.
 struct StoredMembers {
   std::int64_t step = -1;
+  bool validation_pending = false;
   std::vector<StoredMember> members;
 };
 
@@ -87,6 +88,7 @@ StoredMembers read_members(std::span<const std::string> files, const std::string
                       content.header.step, stored.step));
     }
     stored.step = content.header.step;
+    stored.validation_pending = content.header.validation_pending;
     for (StoredMember& member : content.members) stored.members.push_back(std::move(member));
   }
   std::vector<StoredMember>& members = stored.members;
@@ -131,6 +133,7 @@ GroupCheckpoint::GroupCheckpoint(const CheckpointLabels& labels, const AdapterBa
   header_.placement = labels.placement;
   header_.base_fingerprint = labels.base_fingerprint;
   header_.step = trainer.steps_done();
+  header_.validation_pending = trainer.validation_pending();
   header_.scale = adapter_scale(bank.config());
   header_.factors = checkpoint_factors(bank);
   const bool ended = trainer.continued().defined();
@@ -198,6 +201,7 @@ void restore_training(std::span<const std::string> files, const std::string& bas
   trainer.stopping().restore(std::move(states), std::move(best));
   trainer.interval().restore(std::move(sums), std::move(tokens));
   trainer.set_steps_done(stored.step);
+  trainer.set_validation_pending(stored.validation_pending);
 }
 
 }  // namespace chorale

@@ -1,11 +1,25 @@
 #include "core/training/interval.hpp"
 
+#include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "core/base/errors.hpp"
 
 namespace chorale {
+
+namespace {
+
+// To a multiple of 2^-32, in which sums of up to two million are exact: they are then the same bits in whatever order
+// and groups the ranks' shares are added, so that a run that was saved, and collected, at any step logs what one that
+// was not logs.
+double for_any_order(double value) {
+  constexpr double kUnits = 4294967296.0;
+  constexpr double kLargest = 1048576.0;
+  return std::abs(value) < kLargest ? std::nearbyint(value * kUnits) / kUnits : value;
+}
+
+}  // namespace
 
 IntervalLog::IntervalLog(std::vector<std::uint32_t> members, Communicator& group)
     : members_(std::move(members)), group_(group), sums_(members_.size()), tokens_(members_.size(), 0) {}
@@ -14,8 +28,8 @@ void IntervalLog::add(std::size_t m, double loss, double divergence, const Membe
   IntervalSums& sums = sums_[m];
   ++sums.steps;
   sums.tokens += report.tokens;
-  sums.loss += loss;
-  sums.divergence += divergence;
+  sums.loss += for_any_order(loss);
+  sums.divergence += for_any_order(divergence);
   sums.gradient_norm += report.gradient_norm;
   sums.learning_rate = report.learning_rate;
   tokens_[m] += report.tokens;

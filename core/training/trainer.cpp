@@ -82,15 +82,17 @@ void Trainer::run() {
 }
 
 void Trainer::run(TrainingControl& control) {
+  validate_if_pending(control);  // a preempted run had no time for it
   while (step_ < total_steps_ && control.go_on(step_, stopping_.any_training())) {
-    if (!stopping_.any_training()) {
+    if (stopping_.any_training()) {
+      step();
+      const bool interval_ends = step_ % in_.training.log_every == 0 || step_ == total_steps_;
+      if (interval_ends) log_interval(true);
+    } else {
       ++step_;  // other groups still train; theirs is the clock
-      continue;
     }
-    step();
-    const bool interval_ends = step_ % in_.training.log_every == 0 || step_ == total_steps_;
-    if (interval_ends) log_interval(true);
-    validate_if_due();
+    validation_pending_ = validation_is_due();
+    validate_if_pending(control);
     log_interval(false);  // a member that stopped does not come by the next boundary
   }
   if (control.in_all_groups(stopping_.all_diverged())) {

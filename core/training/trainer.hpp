@@ -68,13 +68,17 @@ class Trainer {
   /// Goes on from `steps` done. What the bank, the optimiser, stopping() and interval() held then is put back by the
   /// caller (see checkpoint.hpp).
   void set_steps_done(std::int64_t steps) { step_ = steps; }
+  /// True while the validation that belongs behind the last step has not been made: a run that is asked to stop in the
+  /// middle of one is saved like that, and goes on by making it.
+  [[nodiscard]] bool validation_pending() const { return validation_pending_; }
+  void set_validation_pending(bool pending) { validation_pending_ = pending; }
 
   /// Predictions of the validation set by the adapters as they are now, when the last validation made just those; else
   /// null. Saves whoever evaluates next from doing it again.
   [[nodiscard]] const Predictions* current_validation() const;
 
   /// All remaining steps and validations; restores the best adapters at the end under early stopping. Throws
-  /// DivergedError, on all ranks, when no member of any group is left that is finite.
+  /// DivergedError, on all ranks, when no member of any group is left that is finite, and what `control` throws.
   void run(TrainingControl& control);
   void run();
   /// One optimiser step of all members that still train.
@@ -97,9 +101,10 @@ class Trainer {
                   std::int64_t step, at::Tensor& losses);
   void update(const Gradients& gradients);
   void log_interval(bool of_all);
-  void validate_if_due();
-  void validate();
-  [[nodiscard]] nlohmann::json validation_metrics(ValidationReport& report);
+  [[nodiscard]] bool validation_is_due() const;
+  void validate_if_pending(TrainingControl& control);
+  void validate(const std::vector<PredictionShare>& shares);
+  [[nodiscard]] nlohmann::json validation_metrics(const std::vector<PredictionShare>& shares, ValidationReport& report);
 
   TrainerInputs in_;
   DataOrder order_;
@@ -111,6 +116,7 @@ class Trainer {
   Predictions validated_;              // by the last validation
   TokenPredictions validated_tokens_;  // likewise, completion
   std::int64_t validated_step_ = -1;   // after which it was made
+  bool validation_pending_ = false;
   std::unique_ptr<Objective> objective_;
   AdamW optimiser_;
   Stopping stopping_;

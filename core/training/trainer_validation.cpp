@@ -4,23 +4,39 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "core/base/interruption.hpp"
 #include "core/calibration/evaluate.hpp"
+#include "core/inference/exchanged_shares.hpp"
 #include "core/training/trainer.hpp"
 
 namespace chorale {
 
-void Trainer::validate_if_due() {
+bool Trainer::validation_is_due() const {
   // at the end of every few epochs, and after the last step (members keep their best)
   const std::int64_t every = in_.evaluation.every_epochs * order_.steps_per_epoch();
-  if (validation_ && stopping_.any_training() && (step_ % every == 0 || step_ == total_steps_)) validate();
+  return validation_ != nullptr && (step_ % every == 0 || step_ == total_steps_);
 }
 
-nlohmann::json Trainer::validation_metrics(ValidationReport& report) {
-  // Every rank has all predictions and computes the same numbers, so all decide the same.
-  std::vector<PredictionShare> shares;
-  for (const auto& bytes : in_.group->all_gather(pack(validation_->share(*in_.bank, nullptr)))) {
-    shares.push_back(unpack(bytes));
+void Trainer::validate_if_pending(TrainingControl& control) {
+  if (!validation_pending_) return;
+  // The group predicts its members together, if any of them still trains.
+  std::optional<std::vector<PredictionShare>> shares;
+  bool complete = true;
+  try {
+    if (stopping_.any_training()) {
+      shares = exchange_shares(*in_.group, [&] { return validation_->share(*in_.bank, nullptr); });
+    }
+  } catch (const Preempted&) {
+    complete = false;
   }
+  // It counts for all groups or for none, so that a run that is saved here is at one and the same place everywhere.
+  control.validation_made(complete);
+  validation_pending_ = false;
+  if (shares) validate(*shares);
+}
+
+nlohmann::json Trainer::validation_metrics(const std::vector<PredictionShare>& shares, ValidationReport& report) {
+  // Every rank has all predictions and computes the same numbers, so all decide the same.
   const CellShape shape = cell_shape(*in_.validation);
   std::vector<float> values = assemble(shares, in_.bank->members(), shape.cells, shape.width);
   const std::size_t members = in_.bank->members().size();
@@ -38,11 +54,11 @@ nlohmann::json Trainer::validation_metrics(ValidationReport& report) {
   return evaluate_predictions(validated_, nullptr, config, in_.seed);
 }
 
-void Trainer::validate() {
+void Trainer::validate(const std::vector<PredictionShare>& shares) {
   ValidationReport report;
   report.step = step_;
   report.members = in_.bank->members();
-  const nlohmann::json metrics = validation_metrics(report);
+  const nlohmann::json metrics = validation_metrics(shares, report);
   const auto number = [](const nlohmann::json& object, const char* key) {
     return object.contains(key) && object[key].is_number() ? object[key].get<double>()
                                                            : std::numeric_limits<double>::quiet_NaN();

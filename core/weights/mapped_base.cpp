@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/errors.hpp"
+#include "core/base/interruption.hpp"
 #include "core/base/mapped_file.hpp"
 #include "core/base/nearest.hpp"
 #include "core/base/printable.hpp"
@@ -57,6 +58,7 @@ class MappedBase : public BaseFiles {
   std::string fingerprint() const override {
     Sha256 hash;
     for (const TensorView& tensor : layout_.source->tensors()) {
+      stop_if_asked("tensor");
       hash.update(tensor.bytes);
     }
     return hash.finish();

@@ -15,6 +15,7 @@
 #include "launch/runs/loaded_ensemble.hpp"
 #include "launch/runs/prediction_lines.hpp"
 #include "launch/training/evaluation.hpp"
+#include "launch/training/same_inputs.hpp"
 
 namespace chorale {
 namespace {
@@ -52,6 +53,7 @@ void predict(const Options& options, World& world) {
     // Answers may be there or not.
     set = load_example_set(recipe, {"predictions", options.data, options.limit, /*labelled=*/false}, ensemble.tokens());
   });
+  check_same_data({&set}, world);
   ensemble.load();
   Progress progress(progress_mode(common_options().shows_progress()));
   const SetPredictions predictions =

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/interruption.hpp"
 #include "core/report/result_table.hpp"
 #include "core/report/table.hpp"
 #include "launch/commands/common.hpp"
@@ -17,6 +18,7 @@
 #include "launch/recipe/files.hpp"
 #include "launch/recipe/notes.hpp"
 #include "launch/training/run_training.hpp"
+#include "launch/training/same_inputs.hpp"
 
 namespace chorale {
 namespace {
@@ -82,8 +84,10 @@ void print_result(const Recipe& recipe, const RunResult& result) {
 }
 
 void train(const Options& options, World& world) {
+  note_signals_as_interruption();
   Recipe recipe;
   world.together([&] { recipe = load_recipe_and_check_files(options.recipe, options.overrides); });
+  check_same_recipe(recipe, world);
   for (const std::string& note : recipe_notes(recipe)) spdlog::info("{}", note);
   Progress progress(progress_mode(common_options().shows_progress()));
   const RunResult result = run_training(recipe, options.resume, world, progress);

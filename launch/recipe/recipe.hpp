@@ -38,9 +38,14 @@ struct DataConfig {
   TooLong too_long = TooLong::error;
 };
 
+/// What becomes of a run whose periodic checkpoint cannot be written.
+enum class OnFailure { stop, go_on };
+
 struct CheckpointConfig {
   std::int64_t every_steps = 100;
+  std::optional<double> every_minutes;  // besides; nullopt: no
   std::int64_t keep = 2;
+  OnFailure on_failure = OnFailure::stop;
 };
 
 struct DistributedConfig {

@@ -6,10 +6,16 @@ namespace {
 constexpr std::int64_t kMost = 1'000'000'000;
 constexpr Names<std::string_view, 3> kBackends = {{{"auto", "auto"}, {"mpi", "mpi"}, {"nccl", "nccl"}}};
 
-const Section kCheckpoint = {"checkpoint",
-                             {{"every_steps", "integer >= 1", "100",
-                               "optimiser steps between checkpoints; the end of training is saved in any case"},
-                              {"keep", "integer >= 1", "2", "how many checkpoints are kept; older ones are removed"}}};
+constexpr Names<OnFailure, 2> kOnFailure = {{{"stop", OnFailure::stop}, {"continue", OnFailure::go_on}}};
+
+const Section kCheckpoint = {
+    "checkpoint",
+    {{"every_steps", "integer >= 1", "100",
+      "optimiser steps between checkpoints; the end of training is saved in any case"},
+     {"every_minutes", "number > 0, null", "null", "besides, a checkpoint whenever this time is over (rank 0's clock)"},
+     {"keep", "integer >= 1", "2", "how many checkpoints are kept; older ones are removed"},
+     {"on_failure", "stop, continue", "stop",
+      "a periodic checkpoint that cannot be written ends the run, or is a warning and the next one is tried"}}};
 const Section kOutput = {"output",
                          {{"directory", "text", "runs/ and the recipe's name",
                            "the run directory; one that holds files is refused without --resume"}}};
@@ -31,7 +37,13 @@ std::vector<const Section*> running_tables() {
 void read_running(Reader& recipe, Recipe& result) {
   if (auto reader = recipe.section("checkpoint", kCheckpoint)) {
     reader->integer("every_steps", result.checkpoint.every_steps, 1, kMost);
+    if (reader->given("every_minutes")) {
+      double minutes = 1.0;
+      reader->number("every_minutes", minutes, kPositive);
+      result.checkpoint.every_minutes = minutes;
+    }
     reader->integer("keep", result.checkpoint.keep, 1, kMost);
+    reader->choice("on_failure", result.checkpoint.on_failure, kOnFailure);
   }
   result.output_directory = "runs/" + result.name;
   if (auto reader = recipe.section("output", kOutput)) reader->line("directory", result.output_directory);
@@ -48,7 +60,13 @@ void read_running(Reader& recipe, Recipe& result) {
 void write_running(Writer& writer, const Recipe& recipe) {
   writer.begin("checkpoint");
   writer.integer("every_steps", recipe.checkpoint.every_steps);
+  if (recipe.checkpoint.every_minutes) {
+    writer.number("every_minutes", *recipe.checkpoint.every_minutes);
+  } else {
+    writer.null("every_minutes");
+  }
   writer.integer("keep", recipe.checkpoint.keep);
+  writer.word("on_failure", recipe.checkpoint.on_failure == OnFailure::go_on ? "continue" : "stop");
   writer.end();
   writer.begin("output");
   writer.text("directory", recipe.output_directory);

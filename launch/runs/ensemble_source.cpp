@@ -9,6 +9,7 @@
 #include "core/base/printable.hpp"
 #include "core/interop/ensemble_index.hpp"
 #include "core/weights/base_files.hpp"
+#include "launch/training/same_inputs.hpp"
 
 namespace chorale {
 namespace {
@@ -75,6 +76,7 @@ EnsembleSource find_ensemble(const EnsembleOptions& options, World& world) {
     source.adapters = expand_adapter_directories(options.adapters, open_base(source.recipe.base.path).get());
     source.recipe.ensemble.members = static_cast<std::int64_t>(source.adapters.size());
   });
+  check_same_recipe(source.recipe, world);
   if (source.run) agree_on_checkpoint(source, world);
   return source;
 }

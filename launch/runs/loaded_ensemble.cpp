@@ -6,6 +6,7 @@
 #include "core/interop/adapter_ensemble.hpp"
 #include "core/model/device.hpp"
 #include "core/training/checkpoint.hpp"
+#include "launch/training/same_inputs.hpp"
 
 namespace chorale {
 
@@ -46,6 +47,7 @@ void LoadedEnsemble::load() {
   run_.compute_on(options.device);
   world.on_root([&] { fingerprint_ = files_->fingerprint(); });
   fingerprint_ = world.broadcast(fingerprint_);
+  check_same_base(*files_, world);
   // Adapters first: they are small, and what is wrong with them shows before gigabytes are read.
   world.together([&] {
     if (source_.run) {

@@ -15,6 +15,7 @@
 #include "launch/runs/evaluation_files.hpp"
 #include "launch/runs/loaded_ensemble.hpp"
 #include "launch/training/evaluation.hpp"
+#include "launch/training/same_inputs.hpp"
 
 namespace chorale {
 namespace {
@@ -106,6 +107,7 @@ EvaluationOutcome evaluate_ensemble(const EvaluationRequest& request, World& wor
   LoadedEnsemble ensemble(source, world);
   Sets sets;
   world.together([&] { sets = load_sets(request, source, ensemble.tokens(), world.is_root()); });
+  check_same_data(sets.to_predict(), world);
   ensemble.load();
   SetPredictions predictions =
       predict_sets(sets.to_predict(), source.recipe, ensemble.decoder(), ensemble.bank(), {}, ensemble.run(), progress);

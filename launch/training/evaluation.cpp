@@ -69,8 +69,11 @@ SetPredictions predict_sets(const std::vector<const ExampleSet*>& sets, const Re
       const std::size_t size = set->examples.size();
       const IndexRange range = share_of(size, run.group().rank(), run.group().size());
       Predictor predictor(decoder, batcher, bank.layout().lowest_layer(), recipe.evaluation.batch_size, 0, range);
-      own = predictor.share(bank, [&](std::size_t done) {
-        progress.update(static_cast<std::int64_t>(before + done * size / range.size()));
+      // Together, so that all ranks stop when one of them is asked to.
+      run.world().together([&] {
+        own = predictor.share(bank, [&](std::size_t done) {
+          progress.update(static_cast<std::int64_t>(before + done * size / range.size()));
+        });
       });
       before += size;
     }

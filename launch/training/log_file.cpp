@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -52,7 +54,7 @@ std::int64_t step_of(const json& line, const std::string& path, std::size_t numb
 
 }  // namespace
 
-LogFile::LogFile(std::string path) : path_(std::move(path)) {
+LogFile::LogFile(std::string path, OnFailure on_failure) : path_(std::move(path)), on_failure_(on_failure) {
   if (const int failure = file_calls::open(path_, O_APPEND | O_CREAT, file_); failure != 0) {
     throw_storage_error("create", path_, failure);
   }
@@ -61,12 +63,40 @@ LogFile::LogFile(std::string path) : path_(std::move(path)) {
 }
 
 void LogFile::write(const json& line) {
-  if (const int failure = file_calls::write(file_, line.dump() + "\n", path_); failure != 0) {
-    throw_storage_error("write to", path_, failure);
+  const std::string text = line.dump() + "\n";
+  if (on_failure_ == OnFailure::stop) {
+    if (const int failure = file_calls::write(file_, text, path_); failure != 0) {
+      throw_storage_error("write to", path_, failure);
+    }
+    return;
+  }
+  const bool is_first = waiting_.empty();
+  waiting_ += text;
+  if (const int failure = write_waiting(); failure != 0 && is_first) {
+    spdlog::warn("{}: cannot be written: {}. Its lines are kept until they can be.", path_,
+                 std::generic_category().message(failure));
   }
 }
 
+// What a failed write has left of a line is cut off before the next one.
+int LogFile::write_waiting() {
+  struct stat status {};
+  if (!whole_) {
+    if (::fstat(file_.get(), &status) != 0) return errno;
+    whole_ = static_cast<std::uint64_t>(status.st_size);
+  } else if (const int failure = file_calls::truncate(file_, path_, *whole_); failure != 0) {
+    return failure;
+  }
+  if (const int failure = file_calls::write(file_, waiting_, path_); failure != 0) return failure;
+  waiting_.clear();
+  whole_.reset();
+  return 0;
+}
+
 void LogFile::sync() {
+  if (!waiting_.empty()) {
+    if (const int failure = write_waiting(); failure != 0) throw_storage_error("write to", path_, failure);
+  }
   if (const int failure = file_calls::sync(file_, path_); failure != 0) throw_storage_error("sync", path_, failure);
 }
 

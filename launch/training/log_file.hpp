@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "core/base/descriptor.hpp"
@@ -12,11 +13,14 @@ namespace chorale {
 /// Appends to a log. Rank 0 alone has one.
 class LogFile {
  public:
-  /// Opens `path` for appending, or makes it. StorageError.
-  explicit LogFile(std::string path);
+  /// What a line that cannot be written means: the end, or a warning and another try with the next line and in sync().
+  enum class OnFailure { stop, keep };
 
-  /// One line, given to the system in one write. StorageError; a part of the line may then be there, which cut_after()
-  /// removes.
+  /// Opens `path` for appending, or makes it. StorageError.
+  explicit LogFile(std::string path, OnFailure on_failure = OnFailure::stop);
+
+  /// One line, given to the system in one write. StorageError (with OnFailure::stop); a part of the line may then be
+  /// there, which cut_after() removes.
   void write(const nlohmann::json& line);
   /// Everything written so far is on the disk afterwards: called before a checkpoint is committed, so that no resumed
   /// run lacks lines from before its checkpoint. StorageError.
@@ -29,8 +33,13 @@ class LogFile {
   static double cut_after(const std::string& path, std::int64_t step);
 
  private:
+  [[nodiscard]] int write_waiting();
+
   std::string path_;
+  OnFailure on_failure_;
   Descriptor file_;
+  std::string waiting_;                 // lines the system has not taken yet
+  std::optional<std::uint64_t> whole_;  // while lines wait: length of the file up to the last one it has taken
 };
 
 }  // namespace chorale

@@ -35,8 +35,24 @@ RunCheckpoints::RunCheckpoints(const RunWorld& run, std::string directory, Check
                                CheckpointConfig config, RunLog& log)
     : run_(run), directory_(std::move(directory)), labels_(std::move(labels)), config_(config), log_(log) {}
 
-bool RunCheckpoints::is_due(std::int64_t step) const {
-  return step > last_ && step % config_.every_steps == 0;
+bool RunCheckpoints::is_due(std::int64_t step, bool time_is_over) const {
+  return step > last_ && (time_is_over || step % config_.every_steps == 0);
+}
+
+std::optional<double> RunCheckpoints::every_seconds() const {
+  return config_.every_minutes ? std::optional(*config_.every_minutes * 60.0) : std::nullopt;
+}
+
+void RunCheckpoints::save_periodically(const AdapterBank& bank, Trainer& trainer) {
+  try {
+    save(bank, trainer);
+  } catch (const Error& error) {  // on all ranks alike
+    if (error.code() != ExitCode::storage || config_.on_failure == OnFailure::stop) throw;
+    if (!run_.is_root()) return;
+    spdlog::warn("no checkpoint after step {}: {} Training goes on (checkpoint.on_failure) and tries the next one.",
+                 trainer.steps_done(), error.what());
+    purge();  // what is half written takes room that the next one may need
+  }
 }
 
 void RunCheckpoints::save(const AdapterBank& bank, Trainer& trainer) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,16 @@ class RunCheckpoints {
   /// Commits <directory>/step_<steps done>: each group's first rank writes its file, then rank 0 the manifest; older
   /// ones go. The log is on the disk before. StorageError on all ranks, with the earlier checkpoints as they were.
   void save(const AdapterBank& bank, Trainer& trainer);
-  /// True when a checkpoint is due after `step` steps and this step has none yet.
-  [[nodiscard]] bool is_due(std::int64_t step) const;
+  /// The same for a checkpoint that later ones make up for: with checkpoint.on_failure = continue a StorageError is a
+  /// warning, and what was written of it is removed.
+  void save_periodically(const AdapterBank& bank, Trainer& trainer);
+  /// True when a checkpoint is due after `step` steps, because of their number or because `time_is_over`, and this step
+  /// has none yet.
+  [[nodiscard]] bool is_due(std::int64_t step, bool time_is_over) const;
+  /// True when the last checkpoint is that of `step`.
+  [[nodiscard]] bool has(std::int64_t step) const { return last_ == step; }
+  /// Seconds between checkpoints, if the recipe says so.
+  [[nodiscard]] std::optional<double> every_seconds() const;
   /// Training goes on from the checkpoint of this step: it is not written again, and what the killed run would have
   /// purged goes now.
   void goes_on_from(std::int64_t step);

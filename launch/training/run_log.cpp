@@ -83,7 +83,8 @@ RunLog::RunLog(const RunWorld& run, const Recipe& recipe, std::int64_t steps_don
   own_.group = run.group_number();
   own_.leads = run.leads_group();
   if (!run.is_root()) return;
-  file_.emplace(recipe.output_directory + "/log.jsonl");
+  goes_on_ = recipe.checkpoint.on_failure == OnFailure::go_on;
+  file_.emplace(recipe.output_directory + "/log.jsonl", goes_on_ ? LogFile::OnFailure::keep : LogFile::OnFailure::stop);
   events_.emplace(recipe.output_directory + "/tensorboard", run.placement().members, steps_done);
 }
 
@@ -220,7 +221,7 @@ void RunLog::write(const nlohmann::json& lines) {
     line.erase("wall_time");
     if (!line.contains("note")) {
       file_->write(line);
-      events_->write(line, wall_time);
+      write_event(line, wall_time);
     } else if (line["warning"].get<bool>()) {
       spdlog::warn("{}", line["note"].get<std::string>());
     } else {
@@ -228,6 +229,16 @@ void RunLog::write(const nlohmann::json& lines) {
     }
   }
   show_validations(lines);
+}
+
+// Curves are a convenience: a disk that is full for a while may spoil them where training goes on.
+void RunLog::write_event(const nlohmann::json& line, double wall_time) {
+  try {
+    events_->write(line, wall_time);
+  } catch (const StorageError& error) {
+    if (!goes_on_) throw;
+    if (!std::exchange(events_torn_, true)) spdlog::warn("TensorBoard's curves may end here: {}", error.what());
+  }
 }
 
 void RunLog::sync() {

@@ -53,6 +53,7 @@ class RunLog : public TrainingObserver {
   /// Everything that waits, and every rank's pace: written, shown. Collective over all ranks.
   void meet(std::int64_t step);
   void write(const nlohmann::json& lines);
+  void write_event(const nlohmann::json& line, double wall_time);
   void show(std::int64_t step, const nlohmann::json& lines);
 
   const RunWorld& run_;
@@ -60,6 +61,8 @@ class RunLog : public TrainingObserver {
   PooledValidation pooled_;
   std::optional<LogFile> file_;     // on rank 0
   std::optional<EventLog> events_;  // on rank 0
+  bool goes_on_ = false;            // when the disk is full for a while
+  bool events_torn_ = false;
   nlohmann::json waiting_ = nlohmann::json::array();
   double seconds_before_;
   double started_ = 0.0;

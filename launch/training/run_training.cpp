@@ -8,6 +8,7 @@
 
 #include "core/adapters/adapter_bank.hpp"
 #include "core/base/errors.hpp"
+#include "core/base/interruption.hpp"
 #include "core/inference/example_batcher.hpp"
 #include "core/model/decoder.hpp"
 #include "core/model/device.hpp"
@@ -26,6 +27,7 @@
 #include "launch/training/run_log.hpp"
 #include "launch/training/run_result.hpp"
 #include "launch/training/run_world.hpp"
+#include "launch/training/same_inputs.hpp"
 
 namespace chorale {
 namespace {
@@ -91,6 +93,20 @@ TrainerInputs trainer_inputs(const Recipe& recipe, const RunWorld& run) {
   return inputs;
 }
 
+// The trainer is made by all ranks of a group together, part of it over the whole training set. When one is asked to
+// stop meanwhile, so are all of its group, and here all others.
+void make_trainer(const TrainerInputs& inputs, std::optional<Trainer>& trainer, World& world) {
+  std::string stopped;
+  try {
+    trainer.emplace(inputs);
+  } catch (const Preempted& request) {
+    stopped = request.what();
+  }
+  world.together([&] {
+    if (!stopped.empty()) throw Preempted(stopped);
+  });
+}
+
 // Trains to the end. A divergence of everybody comes out on all ranks as one agreed error.
 void train_to_the_end(Trainer& trainer, RunControl& control, World& world) {
   control.watch(trainer);
@@ -113,6 +129,10 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   RunWorld run(world, recipe, RunPurpose::training);
   Inputs inputs;
   world.together([&] { inputs = load_inputs(recipe, world); });
+  std::vector<const ExampleSet*> read = all_of(inputs.sets.evaluated);
+  read.push_back(&inputs.sets.train);
+  check_same_data(read, world);
+  check_same_base(*inputs.base, world);
   run.compute_on(inputs.decoder.device);
   std::optional<RunFiles> files;
   world.on_root([&] { files.emplace(recipe, resume); });
@@ -168,10 +188,13 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   parts.train = &train;
   parts.validation = validation ? &*validation : nullptr;
   parts.observer = &*log;
-  Trainer trainer(parts);
+  std::optional<Trainer> trainer_made;
+  make_trainer(parts, trainer_made, world);
+  Trainer& trainer = *trainer_made;
   if (!from.files.empty()) {
     world.together([&] { restore_training(from.files, fingerprint, bank, trainer); });
-    checkpoints.goes_on_from(from.step);
+    // One without its validation is none that an undisturbed run has: it is written again.
+    checkpoints.goes_on_from(trainer.validation_pending() ? from.step - 1 : from.step);
     spdlog::info("going on from step {} of {}", from.step, trainer.total_steps());
   }
 
@@ -181,7 +204,7 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   train_to_the_end(trainer, control, world);
   log->finish();
   timings.take("training");
-  const bool is_saved = !from.files.empty() && trainer.steps_done() == from.step && !recipe.training.early_stopping;
+  const bool is_saved = checkpoints.has(trainer.steps_done()) && !recipe.training.early_stopping;
   if (!is_saved) checkpoints.save(bank, trainer);
   timings.take("saving");
 

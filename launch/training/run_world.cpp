@@ -22,6 +22,7 @@ Placement placement_of(const World& world, const Recipe& recipe, RunPurpose purp
 
 RunWorld::RunWorld(World& world, const Recipe& recipe, RunPurpose purpose)
     : world_(world), backend_(recipe.distributed.backend) {
+  world.set_patience(static_cast<double>(recipe.distributed.watchdog_seconds));
   world.together([&] {
     placement_ = placement_of(world, recipe, purpose);
     if (purpose == RunPurpose::training) check_batch(placement_, recipe.training.batch_size);

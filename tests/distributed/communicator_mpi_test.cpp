@@ -17,7 +17,7 @@ using chorale::test::world;
 namespace {
 
 MpiCommunicator communicator(std::int64_t chunk = mpi::kLargestMessage) {
-  return MpiCommunicator(mpi::duplicate(MPI_COMM_WORLD), chunk);
+  return MpiCommunicator(mpi::duplicate(MPI_COMM_WORLD), Circle::world, chunk);
 }
 
 // What rank `rank` holds at `index`: whole numbers, whose sums are exact in any order.

@@ -123,6 +123,8 @@ const std::vector<Case> kCases = {
     {13, "evaluation: {temperature: @\"true\"}", "evaluation.temperature", "in quotes"},
     {13, "evaluation: {bootstrap: @-1}", "evaluation.bootstrap", "whole number from 0"},
     {13, "evaluation: {ece_bins: @15.0}", "evaluation.ece_bins", "not '15.0'"},
+    {13, "checkpoint: {every_minutes: @0}", "checkpoint.every_minutes", "above 0"},
+    {13, "checkpoint: {on_failure: @ignore}", "checkpoint.on_failure", "stop, continue"},
     {13, "checkpoint: {keep: @0}", "checkpoint.keep", "whole number from 1"},
     {13, "output: {directory: @[runs]}", "output.directory", "must be text"},
     {13, "distributed: {backend: @gloo}", "distributed.backend", "one of auto, mpi, nccl"},

@@ -84,6 +84,8 @@ std::vector<std::string> random_overrides(std::mt19937& random) {
   maybe("training.prefix_cache=" + pick({"off", "3GiB", "1025", "1536KiB"}));
   maybe("evaluation={bootstrap: 0, temperature: false, ece_bins: 10}");
   maybe("checkpoint.keep=5");
+  maybe("checkpoint.every_minutes=0.7");
+  maybe("checkpoint.on_failure=continue");
   maybe("output.directory=" + pick({"'runs/x y'", "'0'", "/tmp/z"}));
   maybe("distributed={backend: mpi, groups: 3, deterministic: true}");
   return all;
@@ -155,7 +157,9 @@ void require_same(const Recipe& left, const Recipe& right) {
   REQUIRE(left.evaluation.bootstrap == right.evaluation.bootstrap);
   REQUIRE(left.evaluation.temperature == right.evaluation.temperature);
   REQUIRE(left.checkpoint.every_steps == right.checkpoint.every_steps);
+  REQUIRE(left.checkpoint.every_minutes == right.checkpoint.every_minutes);
   REQUIRE(left.checkpoint.keep == right.checkpoint.keep);
+  REQUIRE(left.checkpoint.on_failure == right.checkpoint.on_failure);
   REQUIRE(left.output_directory == right.output_directory);
   REQUIRE(left.distributed.backend == right.distributed.backend);
   REQUIRE(left.distributed.groups == right.distributed.groups);

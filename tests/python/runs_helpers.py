@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 
 import h5py
@@ -64,6 +65,25 @@ def train(directory, name, *arguments, ranks=1, fault=None, timeout=120):
     return subprocess.run(
         [*(launcher(ranks, timeout - 20) if ranks > 1 else []), BIN, "train", f"{name}.yaml", *map(str, arguments)],
         text=True, capture_output=True, cwd=directory, timeout=timeout, env=environment(**(fault or {})),
+    )
+
+
+def asked(place, call, number=signal.SIGTERM):
+    """Environment in which call `call` of a place (core/base/fault_point.hpp) sends the process a signal."""
+    return {"CHORALE_FAULT_ONLY": place, "CHORALE_FAULT_AT": str(call), "CHORALE_FAULT_SIGNAL": str(int(number))}
+
+
+def only_on(rank, fault):
+    """A program's prefix under mpirun: it exports `fault` on that rank and then becomes the program."""
+    exports = " ".join(f"{name}={value}" for name, value in fault.items())
+    return ["sh", "-c", f'[ "$OMPI_COMM_WORLD_RANK" = {rank} ] && export {exports}; exec "$@"', "sh"]
+
+
+def train_with(directory, name, rank, fault, *arguments, ranks=2, timeout=90):
+    """`chorale train NAME.yaml` on `ranks` ranks, with the fault on one of them."""
+    return subprocess.run(
+        [*launcher(ranks, timeout - 20), *only_on(rank, fault), BIN, "train", f"{name}.yaml", *map(str, arguments)],
+        text=True, capture_output=True, cwd=directory, timeout=timeout, env=environment(),
     )
 
 

@@ -1,0 +1,42 @@
+#include "distributed/watched.hpp"
+
+namespace chorale::watch {
+namespace {
+
+WatchSlot slot_of_its_own;
+std::atomic<WatchSlot*> current{&slot_of_its_own};
+std::atomic<bool> is_over{false};
+
+}  // namespace
+
+WatchSlot& own_slot() noexcept {
+  return *current.load(std::memory_order_relaxed);
+}
+
+void use_slot(WatchSlot* slot) noexcept {
+  current.store(slot == nullptr ? &slot_of_its_own : slot);
+}
+
+void enter(Collective collective, Circle circle) noexcept {
+  WatchSlot& slot = own_slot();
+  slot.since.store(watch_now());
+  slot.circle.store(static_cast<int>(circle));
+  (circle == Circle::world ? slot.world_entered : slot.group_entered).fetch_add(1);
+  slot.collective.store(static_cast<int>(collective));  // last: now the rest holds
+}
+
+void leave() noexcept {
+  WatchSlot& slot = own_slot();
+  slot.collective.store(static_cast<int>(Collective::none));
+  slot.since.store(watch_now());
+}
+
+bool given_up() noexcept {
+  return is_over.load(std::memory_order_relaxed);
+}
+
+void give_up() noexcept {
+  is_over.store(true);
+}
+
+}  // namespace chorale::watch
