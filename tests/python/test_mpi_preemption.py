@@ -65,8 +65,10 @@ def test_one_rank_is_asked_and_all_stop_at_one_step(world, undisturbed, layout, 
     assert_nothing_left(world / name)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("where,call,rank", [("batch", 1, 0), ("batch", 1, 1), ("batch", 3, 1), ("resample", 2, 0)])
+@pytest.mark.parametrize("where,call,rank,layout", [
+    ("batch", 1, 0, "one group"), ("batch", 1, 1, "two groups"), ("batch", 1, 0, "two groups"), ("batch", 1, 2, "three groups"),
+    ("batch", 3, 1, "one group"), ("batch", 3, 1, "two groups"), ("resample", 2, 0, "one group"),
+])
 def test_validation_and_evaluation_are_left_within_a_batch(world, undisturbed, layout, where, call, rank):
     expected = undisturbed(layout, "plain")
     ranks, _ = LAYOUTS[layout]
@@ -115,8 +117,9 @@ def ranks_of(job, name):
     return sorted(map(int, children))
 
 
-@pytest.mark.parametrize("to,number", [("launcher", signal.SIGUSR1), ("launcher", signal.SIGUSR2), ("a rank", signal.SIGTERM)])
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("to,number,groups", [
+    ("launcher", signal.SIGUSR1, 1), ("launcher", signal.SIGUSR2, 2), ("a rank", signal.SIGTERM, 1), ("a rank", signal.SIGTERM, 2),
+])
 def test_a_running_job_is_stopped_within_seconds(world, to, number, groups):
     shutil.rmtree(world / "running", ignore_errors=True)
     recipe_in(world, "running", {"training": {"epochs": 3000}, "distributed": {"groups": groups}})

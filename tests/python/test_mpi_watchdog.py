@@ -1,6 +1,7 @@
 """Ranks that stand still, fail or start from other things than the rest: who it was is said once, every process ends with the
 documented code, and nobody waits for ever."""
 
+import json
 import os
 import shutil
 import signal
@@ -55,6 +56,8 @@ def test_a_rank_that_stands_still_is_named_and_the_run_ends(world, where):
     told_once(done, HANG, f"for rank {rank} on", "stood still", "distributed.watchdog_seconds", "--resume")
     assert "has waited" in done.stderr and time.monotonic() - begun < 35
     assert not (run / "metrics.json").exists()
+    if where not in ("in a step of one group", "behind a rank that waits itself"):
+        return
     expected = fresh(world, "moved", {"distributed": {"groups": groups}})
     finished(world, "moved", ranks=ranks)
     finished(world, "still", "--resume", ranks=ranks)
@@ -91,8 +94,10 @@ def test_a_rank_that_goes_on_in_time_does_no_harm(world):
 
 
 # An exception on rank 1 at places of its work: found by an agreement, or told by the rank that ends all others.
-@pytest.mark.parametrize("groups,ranks", [(1, 2), (3, 3)])
-@pytest.mark.parametrize("place,call", [("record", 9), ("layer", 1), ("step", 1), ("step", 6), ("batch", 1), ("batch", 3)])
+@pytest.mark.parametrize("place,call,groups,ranks", [
+    ("record", 9, 1, 2), ("layer", 1, 3, 3), ("step", 1, 1, 2), ("step", 6, 3, 3), ("batch", 1, 1, 2), ("batch", 1, 3, 3),
+    ("batch", 3, 1, 2),
+])
 def test_an_error_of_one_rank_at_any_place_ends_all(world, place, call, groups, ranks):
     fresh(world, "broken", {"distributed": {"groups": groups}})
     fault = {"CHORALE_FAULT_ONLY": place, "CHORALE_FAULT_AT": str(call), "CHORALE_FAULT_ERRNO": "EIO"}
@@ -157,18 +162,15 @@ def test_other_data_are_named_by_their_file(world, change):
     other = twin(world, "data")
     if change == "tokenizer":
         path = other / "model/tokenizer.json"
-        text = path.read_text()
-        assert '"use_regex"' in text or '"add_prefix_space"' in text
-        path.write_text(text.replace('"ignore_merges":false', '"ignore_merges":true').replace('"ignore_merges": false', '"ignore_merges": true'))
-        if path.read_text() == text:
-            pytest.skip("this tokenizer has no switch to turn")
+        tokenizer = json.loads(path.read_text(encoding="utf-8"))
+        ids = tokenizer["model"]["vocab"]
+        ids[":"], ids["."] = ids["."], ids[":"]  # both stand in every prompt
+        path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
     else:
         lines = (other / "test.jsonl").read_text().splitlines()
         lines = lines[:-1] if change == "fewer" else [lines[0].replace("no. ", "no. 1"), *lines[1:]]
         (other / "test.jsonl").write_text("\n".join(lines) + "\n")
     done = side_by_side(world, "data")
-    if change == "tokenizer" and done.returncode == 0:
-        pytest.skip("the switch changes no token of these data")
     told_once(done, 3, "rank 1 on", "examples" if change == "tokenizer" else "test.jsonl")
 
 

@@ -17,7 +17,11 @@ namespace {
 // How a process ends that does this: its exit code, or minus the signal that ended it.
 int end_of(const std::function<int()>& part) {
   const pid_t child = fork();
-  if (child == 0) _exit(part());
+  if (child == 0) {
+    // The test program has handlers of its own.
+    for (const int signal : {SIGTERM, SIGUSR1, SIGUSR2, SIGINT}) std::signal(signal, SIG_DFL);
+    _exit(part());
+  }
   int status = 0;
   if (waitpid(child, &status, 0) != child) return 999;
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
