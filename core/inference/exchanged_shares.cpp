@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 
 #include "core/base/interruption.hpp"
 
@@ -9,14 +10,15 @@ namespace chorale {
 
 std::vector<PredictionShare> exchange_shares(Communicator& group, const std::function<PredictionShare()>& own) {
   std::vector<std::byte> packed;  // stays empty when this rank was asked to stop; a packed share never is
+  std::string request = "stopped with another rank, which was asked to. The same command with --resume goes on.";
   try {
     packed = pack(own());
-  } catch (const Preempted&) {
-    packed.clear();
+  } catch (const Preempted& own_request) {
+    request = own_request.what();
   }
   const std::vector<std::vector<std::byte>> all = group.all_gather(packed);
   if (std::any_of(all.begin(), all.end(), [](const auto& bytes) { return bytes.empty(); })) {
-    throw Preempted("stopped on the way through a data set. The same command with --resume goes on.");
+    throw Preempted(request);
   }
   std::vector<PredictionShare> shares;
   for (const std::vector<std::byte>& bytes : all) shares.push_back(unpack(bytes));

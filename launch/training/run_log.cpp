@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/base/errors.hpp"
 #include "launch/training/run_result.hpp"
 
 namespace chorale {
