@@ -65,7 +65,7 @@ def test_a_rank_that_stands_still_is_named_and_the_run_ends(world, where):
 
 
 def test_a_rank_that_goes_on_in_time_does_no_harm(world):
-    more = {"training": {"epochs": 300}}
+    more = {"training": {"epochs": 200}, "evaluation": {"every_epochs": 50}, "checkpoint": {"every_steps": 50}}
     expected = fresh(world, "straight", more)
     finished(world, "straight", ranks=2)
     run = fresh(world, "paused", more)
