@@ -76,7 +76,7 @@ WatchBoard::WatchBoard() {
 
 std::string WatchBoard::create(std::size_t processes) {
   std::random_device random;
-  const std::string name = fmt::format("/chorale-{}-{:08x}", ::getpid(), random());
+  std::string name = fmt::format("/chorale-{}-{:08x}", ::getpid(), random());
   const Descriptor file(::shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (file.get() < 0) return "";
   const std::size_t bytes = bytes_for(processes);

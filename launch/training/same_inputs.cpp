@@ -107,7 +107,7 @@ void check_same_recipe(const Recipe& recipe, World& world) {
     const std::string mine = resolved_yaml(recipe);
     const std::string first = world.broadcast(mine);
     if (mine == first) return;
-    throw UsageError(fmt::format("{} has another recipe than rank 0: {}. Let all ranks read the same file.", who(world),
+    throw UsageError(fmt::format("{} has another recipe than rank 0: {}. Give all ranks the same file.", who(world),
                                  described(recipe_differences(first, mine))));
   });
 }

@@ -65,6 +65,13 @@ TEST_CASE("bytes gather on rank 0 alone, and rank 0's text goes to all") {
   CHECK(world().broadcast(std::string(world().is_root() ? 100'000 : 3, 'x')) == std::string(100'000, 'x'));
 }
 
+TEST_CASE("the largest of each value is every rank's") {
+  const std::int64_t rank = world().rank();
+  const std::vector<std::int64_t> expected = {world().size() - 1, 0, 5};
+  CHECK(world().largest({rank, -rank, 5}) == expected);
+  CHECK(world().largest({}).empty());
+}
+
 TEST_CASE("a split gives ranks of one colour a communicator of their own") {
   const std::int64_t colour = world().rank() % 2;
   const auto group = world().split(colour);
