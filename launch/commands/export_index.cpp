@@ -19,14 +19,6 @@ json at_path(const json& value, const std::string& path) {
   return value.contains(pointer) ? value[pointer] : json();
 }
 
-// A temperature is one number, fitted on validation data, whichever set it was applied to.
-json temperature_at(const json& datasets, const std::string& path) {
-  for (const json& dataset : datasets) {
-    if (json found = at_path(dataset, path); found.is_number()) return found;
-  }
-  return {};
-}
-
 ordered_json adapter_of(const AdapterConfig& adapter) {
   ordered_json result;
   result["kind"] = adapter.kind;
@@ -74,7 +66,7 @@ std::string export_index(const RunReader& run, const BaseFiles& base, const Expo
   index["base"] = {{"path", base.path()}, {"kind", base.kind()}, {"fingerprint", facts.fingerprint}};
   index["adapter"] = adapter_of(recipe.adapter);
   index["pooling"] = "arithmetic";
-  index["temperature"] = complete ? temperature_at(datasets, "/ensemble_temperature_scaled/temperature") : json();
+  index["temperature"] = complete ? fitted_temperature(datasets, "/ensemble_temperature_scaled/temperature") : json();
   index["meaning"] = {
       {"pooling", "the ensemble's probabilities are the mean of its members' probabilities"},
       {"temperature",
@@ -87,7 +79,7 @@ std::string export_index(const RunReader& run, const BaseFiles& base, const Expo
     index["members"].push_back(
         {{"member", member.member},
          {"directory", member.directory},
-         {"temperature", temperature_at(datasets, "/single_temperature_scaled/temperatures/" + number)},
+         {"temperature", fitted_temperature(datasets, "/single_temperature_scaled/temperatures/" + number)},
          {"files", member.files}});
   }
   index["metrics"] = metrics_of(datasets, members, complete);

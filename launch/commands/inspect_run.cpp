@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <set>
-#include <sstream>
 #include <string_view>
 #include <system_error>
 #include <vector>
@@ -14,6 +12,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
 #include "core/base/strict_json.hpp"
+#include "core/base/whole_file.hpp"
 #include "core/interop/ensemble_index.hpp"
 #include "core/interop/peft_config.hpp"
 #include "core/interop/peft_read.hpp"
@@ -184,9 +183,7 @@ std::string adapter_table(const ordered_json& adapter, std::size_t columns) {
 ordered_json describe_ensemble(const std::string& path) {
   const EnsembleIndex index = read_ensemble_index(path);
   const std::string file = (fs::path(path) / kEnsembleIndexName).string();
-  std::ostringstream text;
-  text << std::ifstream(file, std::ios::binary).rdbuf();
-  const nlohmann::json content = parse_strict_json(text.str(), file);
+  const nlohmann::json content = parse_strict_json(read_whole_file(file).value_or(""), file);
   ordered_json description = {{"kind", "ensemble"},
                               {"path", path},
                               {"format", index.kind},

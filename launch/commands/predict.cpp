@@ -28,15 +28,11 @@ struct Options {
   std::string format = "jsonl";
 };
 
-// The ensemble's temperature, which is one number whichever set it was applied to.
 std::optional<double> temperature_of(const EnsembleSource& source) {
   if (!source.run || !source.run->metrics()) return std::nullopt;
-  const nlohmann::json datasets = source.run->metrics()->value("datasets", nlohmann::json::object());
-  for (const auto& [name, dataset] : datasets.items()) {
-    const nlohmann::json::json_pointer place("/ensemble_temperature_scaled/temperature");
-    if (dataset.contains(place) && dataset[place].is_number()) return dataset[place].get<double>();
-  }
-  return std::nullopt;
+  const nlohmann::json found = fitted_temperature(source.run->metrics()->value("datasets", nlohmann::json::object()),
+                                                  "/ensemble_temperature_scaled/temperature");
+  return found.is_number() ? std::optional(found.get<double>()) : std::nullopt;
 }
 
 void predict(const Options& options, World& world) {

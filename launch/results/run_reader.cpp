@@ -4,32 +4,21 @@
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
+#include "core/base/whole_file.hpp"
 
 namespace chorale {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string text_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file && file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
-  if (!file.is_open() || file.bad()) {
-    throw InputError(fmt::format("{}: cannot be read. Change its permissions.", path));
-  }
-  return text.str();
-}
-
 // An object that this program wrote, whole; nothing when the file is not there.
 std::optional<nlohmann::json> object_of(const std::string& path, std::string_view remedy) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return std::nullopt;
-  nlohmann::json value = nlohmann::json::parse(text_of(path), nullptr, /*allow_exceptions=*/false);
+  const std::optional<std::string> text = read_whole_file(path);
+  if (!text) return std::nullopt;
+  nlohmann::json value = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!value.is_object()) throw InputError(fmt::format("{}: is damaged, it is no JSON object. {}", path, remedy));
   return value;
 }
@@ -57,7 +46,7 @@ RunReader::RunReader(std::string directory) : directory_(std::move(directory)) {
   while (directory_.size() > 1 && directory_.ends_with('/')) directory_.pop_back();
   const std::string recipe = file("recipe.yaml");
   check_run(directory_, recipe);
-  recipe_text_ = text_of(recipe);
+  recipe_text_ = read_whole_file(recipe).value_or("");
   recipe_ = load_recipe_text(recipe_text_, recipe);
   recipe_.output_directory = directory_;
   const std::string path = file("metrics.json");
@@ -74,6 +63,14 @@ RunReader::RunReader(std::string directory) : directory_(std::move(directory)) {
 
 nlohmann::json RunReader::timings() const {
   return object_of(file("timings.json"), "Remove it: it holds times alone.").value_or(nlohmann::json());
+}
+
+nlohmann::json fitted_temperature(const nlohmann::json& datasets, const std::string& place) {
+  const nlohmann::json::json_pointer pointer(place);
+  for (const nlohmann::json& dataset : datasets) {
+    if (dataset.contains(pointer) && dataset[pointer].is_number()) return dataset[pointer];
+  }
+  return {};
 }
 
 FoundCheckpoint RunReader::checkpoint() const {

@@ -45,4 +45,8 @@ class RunReader {
   std::optional<nlohmann::json> metrics_;
 };
 
+/// The temperature at `place` of metrics.json's `datasets`, such as "/ensemble_temperature_scaled/temperature": fitted
+/// on validation data, it is one number whichever set it was applied to. Null when none was fitted.
+[[nodiscard]] nlohmann::json fitted_temperature(const nlohmann::json& datasets, const std::string& place);
+
 }  // namespace chorale

@@ -91,12 +91,6 @@ Sets load_sets(const EvaluationRequest& request, const EnsembleSource& source, c
   return sets;
 }
 
-// Only what was asked about.
-nlohmann::json asked(const nlohmann::json& datasets, const std::optional<ExampleSet>& other) {
-  if (!other) return datasets;
-  return {{other->name, datasets.at(other->name)}};
-}
-
 }  // namespace
 
 EvaluationOutcome evaluate_ensemble(const EvaluationRequest& request, World& world, Progress& progress) {
@@ -113,12 +107,10 @@ EvaluationOutcome evaluate_ensemble(const EvaluationRequest& request, World& wor
       predict_sets(sets.to_predict(), source.recipe, ensemble.decoder(), ensemble.bank(), {}, ensemble.run(), progress);
   EvaluationOutcome outcome;
   world.on_root([&] {
-    SetPredictions all = predictions;
-    std::move(sets.stored.begin(), sets.stored.end(), std::back_inserter(all.choices));
-    outcome.datasets = asked(metrics_of(all, source.recipe), sets.other);
-    if (sets.other) {
-      std::erase_if(predictions.choices, [&](const Predictions& set) { return set.name != sets.other->name; });
-    }
+    std::move(sets.stored.begin(), sets.stored.end(), std::back_inserter(predictions.choices));
+    const std::string only = sets.other ? sets.other->name : "";
+    outcome.datasets = metrics_of(predictions, source.recipe, only);
+    std::erase_if(predictions.choices, [&](const Predictions& set) { return !only.empty() && set.name != only; });
     outcome.written_to = files->write(source, ensemble.base_fingerprint(), predictions.choices, outcome.datasets);
   });
   return outcome;

@@ -90,12 +90,16 @@ SetPredictions predict_sets(const std::vector<const ExampleSet*>& sets, const Re
   return result;
 }
 
-nlohmann::json metrics_of(const SetPredictions& predictions, const Recipe& recipe) {
+nlohmann::json metrics_of(const SetPredictions& predictions, const Recipe& recipe, const std::string& only) {
   nlohmann::json datasets = nlohmann::json::object();
-  for (const TokenPredictions& set : predictions.tokens) datasets[set.name] = evaluate_tokens(set);
+  const auto is_asked = [&](const auto& set) { return only.empty() || set.name == only; };
+  for (const TokenPredictions& set : predictions.tokens) {
+    if (is_asked(set)) datasets[set.name] = evaluate_tokens(set);
+  }
   const Predictions* validation = find(predictions.choices, "validation");
   const Predictions* test = find(predictions.choices, "test");
   for (const Predictions& set : predictions.choices) {
+    if (!is_asked(set)) continue;
     nlohmann::json metrics = evaluate_predictions(set, validation, recipe.evaluation, recipe.seed);
     const bool is_shifted = &set != validation && &set != test;
     if (is_shifted && test != nullptr) metrics["detection"] = evaluate_detection(*test, set);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "core/adapters/adapter_bank.hpp"
@@ -37,7 +38,9 @@ struct KnownPredictions {
 [[nodiscard]] std::vector<const ExampleSet*> all_of(const EvaluationSets& sets);
 
 /// The object `datasets` of metrics.json for all of `predictions`. Temperatures are fitted on the set called
-/// `validation` alone; every other set but `test` is compared with `test` for detection, when that is there.
-[[nodiscard]] nlohmann::json metrics_of(const SetPredictions& predictions, const Recipe& recipe);
+/// `validation` alone; every other set but `test` is compared with `test` for detection, when that is there. With
+/// `only` the set of that name alone, the others serving it.
+[[nodiscard]] nlohmann::json metrics_of(const SetPredictions& predictions, const Recipe& recipe,
+                                        const std::string& only = "");
 
 }  // namespace chorale

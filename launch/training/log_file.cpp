@@ -8,9 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -18,23 +16,12 @@
 #include "core/base/errors.hpp"
 #include "core/base/file_calls.hpp"
 #include "core/base/strict_json.hpp"
+#include "core/base/whole_file.hpp"
 
 namespace chorale {
 namespace {
 
 using nlohmann::json;
-
-std::optional<std::string> content_of(const std::string& path) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  if (file && file.peek() != std::ifstream::traits_type::eof()) content << file.rdbuf();
-  if (!file.is_open() || file.bad()) {
-    throw InputError(fmt::format("{}: cannot be read. Make it readable, or move it away.", path));
-  }
-  return content.str();
-}
 
 // What an interrupted write leaves is never a whole object, which ends with a brace of its own; some file systems fill
 // it up with zeros after a power cut.
@@ -101,7 +88,7 @@ void LogFile::sync() {
 }
 
 double LogFile::cut_after(const std::string& path, std::int64_t step) {
-  const std::optional<std::string> content = content_of(path);
+  const std::optional<std::string> content = read_whole_file(path);
   if (!content) return 0.0;
   std::string kept;
   double seconds = 0.0;

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "core/base/atomic_file.hpp"
 #include "core/base/errors.hpp"
 #include "core/base/file_calls.hpp"
+#include "core/base/whole_file.hpp"
 #include "launch/recipe/differences.hpp"
 #include "launch/results/run_reader.hpp"
 #include "launch/training/log_file.hpp"
@@ -20,15 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string text_of(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
 // Files of ours were written whole or not at all; anything else counts as not there.
 nlohmann::json object_of(const std::string& path) {
-  nlohmann::json value = nlohmann::json::parse(text_of(path), nullptr, /*allow_exceptions=*/false);
+  nlohmann::json value = nlohmann::json::parse(read_whole_file(path).value_or(""), nullptr, /*allow_exceptions=*/false);
   return value.is_object() ? value : nlohmann::json();
 }
 
@@ -48,7 +41,7 @@ RunFiles::RunFiles(const Recipe& recipe, bool resume)
   if (!lock_.note().empty()) spdlog::warn("{}", lock_.note());
   const std::string path = file("recipe.yaml");
   if (!resume || !fs::exists(path)) return;
-  const std::string stored = text_of(path);
+  const std::string stored = read_whole_file(path).value_or("");
   check_resumable(stored, recipe, path);
   const nlohmann::json metrics = object_of(file("metrics.json"));
   const bool is_complete = !metrics.is_null() && asks_for_nothing_new(stored, recipe);

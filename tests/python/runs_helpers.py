@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -45,6 +46,21 @@ def recipe_in(directory, name, changes=None):
     recipe = merge(RECIPE, {"output": {"directory": name}})
     write_recipe(directory / f"{name}.yaml", merge(recipe, changes or {}))
     return directory / name
+
+
+def fresh(directory, name, kind="plain", changes=None):
+    """A recipe like that of the run `kind` (plain or early), with a directory of its own that is not there yet."""
+    shutil.rmtree(directory / name, ignore_errors=True)
+    return recipe_in(directory, name, merge(EARLY if kind == "early" else {}, changes or {}))
+
+
+def undisturbed_world(directory):
+    """make_world() with the finished runs `plain` and `early`, which others are compared with."""
+    make_world(directory)
+    for name, changes in (("plain", None), ("early", EARLY)):
+        recipe_in(directory, name, changes)
+        finished(directory, name)
+    return directory
 
 
 def environment(**more):

@@ -30,16 +30,7 @@ PLACES = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    directory = make_world(tmp_path_factory.mktemp("preemption"))
-    for name, changes in (("plain", None), ("early", EARLY)):
-        recipe_in(directory, name, changes)
-        finished(directory, name)
-    return directory
-
-
-def fresh(world, name, kind="plain", changes=None):
-    shutil.rmtree(world / name, ignore_errors=True)
-    return recipe_in(world, name, merge(EARLY if kind == "early" else {}, changes or {}))
+    return undisturbed_world(tmp_path_factory.mktemp("preemption"))
 
 
 def stopped(done, name="SIGTERM"):

@@ -18,17 +18,7 @@ EVERY = os.environ.get("CHORALE_ALL_FAULTS") == "1"  # every fault point instead
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    directory = make_world(tmp_path_factory.mktemp("resume"))
-    for name, changes in (("plain", None), ("early", EARLY)):
-        recipe_in(directory, name, changes)
-        finished(directory, name)
-    return directory
-
-
-def fresh(world, name, kind="plain", changes=None):
-    """A recipe like that of the undisturbed run `kind`, with a directory of its own."""
-    shutil.rmtree(world / name, ignore_errors=True)
-    return recipe_in(world, name, merge(EARLY if kind == "early" else {}, changes or {}))
+    return undisturbed_world(tmp_path_factory.mktemp("resume"))
 
 
 @pytest.mark.parametrize("kind", ["plain", "early"])
