@@ -62,8 +62,7 @@ start_cluster() {
   # The jobs of an earlier life are not gone on with.
   rm -rf "$directory"/{log,state,munge,n[0-9]*}
   mkdir -p "$directory"/{log,munge}
-  trap 'trap - EXIT; [ "$started" = yes ] || quietly_end_all' EXIT
-  started=no
+  trap 'trap - EXIT; quietly_end_all' EXIT
   trap 'exit 130' INT TERM
   for ((try = 1; try <= 5; ++try)); do
     write_config "$(choose_ports $((nodes + 1)))"
@@ -79,7 +78,8 @@ start_cluster() {
     [ "$try" -lt 5 ] || give_up "five times another program was quicker to take the ports" "$directory/log/slurmctld.log"
     rm -rf "$directory"/state "$directory"/log/{slurm*,n*}.*
   done
-  started=yes
+  # In this order: a signal before, between or after these finds either all of it ended or all of it running.
+  trap - INT TERM EXIT
   say "-- Slurm $(client sinfo --version | cut -d' ' -f2) runs in $directory: $nodes nodes of $cores cores ($(seconds_since "$begun") s)"
 }
 
@@ -120,7 +120,14 @@ run_in_cluster() {
   exec "$@"
 }
 
-quietly_end_all() { end_everything >/dev/null 2>&1 || true; }
+# What was launched this moment may not be known by its environment yet, but is still a child of this shell.
+quietly_end_all() {
+  local pid
+  for pid in "${launched[@]}"; do
+    ! grep -qs "^PPid:[[:space:]]*$$\$" "/proc/$pid/status" || kill -s KILL "$pid" || true
+  done
+  end_everything || true
+} >/dev/null 2>&1
 
 # First what starts things; then by force the jobs, to which Slurm would give half a minute, and their keepers, which would
 # wait for slurmctld; then the rest.
