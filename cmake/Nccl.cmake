@@ -26,3 +26,5 @@ target_link_libraries(chorale_nccl INTERFACE ${chorale_nccl_library} ${chorale_c
 add_library(chorale::nccl ALIAS chorale_nccl)
 # The loader keeps the first NCCL it meets, also for torch: ours comes before anything beside torch's own libraries.
 list(PREPEND CMAKE_BUILD_RPATH ${chorale_wheels}/nccl/lib)
+# Libraries the program loads by name lie beside it.
+list(PREPEND CMAKE_BUILD_RPATH "$ORIGIN")

@@ -8,13 +8,18 @@ namespace chorale {
 
 LoraHook::LoraHook(const AdapterLayout& layout, const AdapterConfig& config, const at::Tensor& leaf, double dropout,
                    DropoutKey key)
-    : layout_(layout), config_(config), dropout_(dropout), key_(std::move(key)) {
+    : layout_(layout), config_(config), dropout_(dropout), key_(std::move(key)), leaf_(leaf) {}
+
+// All adapters are rounded to the products' type at once, and taken apart by one split.
+const std::vector<at::Tensor>& LoraHook::pieces(at::ScalarType type) const {
+  if (!pieces_.empty()) return pieces_;
   std::vector<std::int64_t> sizes;
-  for (const AdapterSlot& slot : layout.slots()) {
+  for (const AdapterSlot& slot : layout_.slots()) {
     sizes.push_back(slot.a_rows * slot.in);
-    sizes.push_back(slot.b_rows * config.rank);
+    sizes.push_back(slot.b_rows * config_.rank);
   }
-  pieces_ = at::split_with_sizes(leaf, sizes, 1);
+  pieces_ = at::split_with_sizes(leaf_.to(type), sizes, 1);
+  return pieces_;
 }
 
 at::Tensor LoraHook::linear(std::int64_t layer, LinearGroup group, const FrozenLinear& frozen, const at::Tensor& x,
@@ -22,7 +27,8 @@ at::Tensor LoraHook::linear(std::int64_t layer, LinearGroup group, const FrozenL
   const AdapterSlot* slot = layout_.find(layer, group);
   if (slot == nullptr) return frozen.forward(x);
   const auto index = static_cast<std::size_t>(slot - layout_.slots().data());
-  const std::int64_t members = pieces_[0].size(0);
+  const std::vector<at::Tensor>& all = pieces(x.scalar_type());
+  const std::int64_t members = leaf_.size(0);
   auto term = c10::make_intrusive<LowRankTerm>();
   term->frozen = frozen;
   term->stream_offsets = scope.stream_offsets;
@@ -34,8 +40,8 @@ at::Tensor LoraHook::linear(std::int64_t layer, LinearGroup group, const FrozenL
     term->dropout_key = key_;
     term->row_keys = scope.row_keys;
   }
-  const at::Tensor a = pieces_[2 * index].view({members, slot->a_rows, slot->in}).to(x.scalar_type());
-  const at::Tensor b = pieces_[2 * index + 1].view({members, slot->b_rows, config_.rank}).to(x.scalar_type());
+  const at::Tensor a = all[2 * index].view({members, slot->a_rows, slot->in});
+  const at::Tensor b = all[2 * index + 1].view({members, slot->b_rows, config_.rank});
   return adapted_linear(x, a, b, term);
 }
 

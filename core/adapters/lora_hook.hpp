@@ -23,11 +23,14 @@ class LoraHook : public LinearHook {
                                   const at::Tensor& x, const RowScope& scope) const override;
 
  private:
+  [[nodiscard]] const std::vector<at::Tensor>& pieces(at::ScalarType type) const;
+
   const AdapterLayout& layout_;
   const AdapterConfig& config_;
   double dropout_;
   DropoutKey key_;
-  std::vector<at::Tensor> pieces_;  // A and B of slot i at 2i and 2i+1, [members, size]
+  at::Tensor leaf_;
+  mutable std::vector<at::Tensor> pieces_;  // A and B of slot i at 2i and 2i+1, [members, size], in the products' type
 };
 
 }  // namespace chorale

@@ -1,11 +1,10 @@
 #include "core/inference/example_batcher.hpp"
 
-#include <ATen/ops/tensor.h>
-
 #include <algorithm>
 #include <set>
 
 #include "core/base/errors.hpp"
+#include "core/model/upload.hpp"
 
 namespace chorale {
 namespace {
@@ -29,17 +28,35 @@ std::uint64_t row_key(std::size_t example, std::int64_t row) {
   return (static_cast<std::uint64_t>(example + 1) << 24U) + static_cast<std::uint64_t>(row);
 }
 
-at::Tensor index_tensor(const std::vector<std::int64_t>& values, at::Device device) {
-  return at::tensor(values, at::kLong).to(device);
+std::int64_t rounded_up(std::int64_t count, std::int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
 }
 
 }  // namespace
+
+std::vector<at::Tensor> ScoringPlan::tensors() const {
+  std::vector<at::Tensor> all;
+  for (const at::Tensor& tensor : {labels, missing, set_index, example_stream, label_output, label_columns, pick_output,
+                                   pick_token, pick_cell, pick_example, pick_stream, pick_weight}) {
+    if (tensor.defined()) all.push_back(tensor);
+  }
+  return all;
+}
 
 // Plain vectors that become the scoring plan's tensors once the batch is complete.
 struct ExampleBatcher::Picks {
   std::vector<std::int64_t> labels, label_output, label_columns, output, token, cell, example;
   std::vector<std::uint8_t> missing;
   std::vector<double> weight;
+
+  // Picks that repeat the first one, whose score is a number as long as the real ones are, with no weight.
+  void fill_up(std::int64_t count) {
+    if (output.empty()) return;
+    for (auto* values : {&output, &token, &cell, &example}) {
+      values->resize(static_cast<std::size_t>(count), values->front());
+    }
+    weight.resize(static_cast<std::size_t>(count), 0.0);
+  }
 };
 
 ExampleBatcher::ExampleBatcher(const ExampleSet& set, TaskKind kind, Scoring scoring, at::Device device,
@@ -110,8 +127,35 @@ void ExampleBatcher::add_example(std::size_t index, std::int64_t parent, Example
   }
 }
 
-ExampleBatch ExampleBatcher::build(const std::vector<std::vector<std::size_t>>& streams, std::int64_t pad_rows_to,
-                                   std::int64_t row_multiple) const {
+ExampleBatcher::StreamShape ExampleBatcher::shape_of(const std::vector<std::size_t>& examples) const {
+  StreamShape shape;
+  if (!examples.empty()) shape.rows = common_;
+  for (const std::size_t index : examples) {
+    shape.rows += own_rows(index);
+    ++shape.outputs;  // the prompt's last row; beyond it, every token of a continuation but its last
+    for (const auto& tokens : set_.examples[index].continuations) {
+      shape.outputs += static_cast<std::int64_t>(tokens.size()) - 1;
+    }
+  }
+  return shape;
+}
+
+ExampleBatcher::StreamShape ExampleBatcher::common_shape(const std::vector<std::vector<std::size_t>>& streams,
+                                                         const BatchPadding& padding) const {
+  StreamShape common;
+  for (const auto& examples : streams) common.outputs = std::max(common.outputs, shape_of(examples).outputs);
+  common.outputs = rounded_up(common.outputs, padding.output_multiple);
+  for (const auto& examples : streams) {
+    const StreamShape own = shape_of(examples);
+    // Outputs that fill up are rows that fill up.
+    common.rows = std::max(common.rows, own.rows + common.outputs - own.outputs);
+  }
+  common.rows = rounded_up(common.rows, padding.row_multiple);
+  return common;
+}
+
+ExampleBatch ExampleBatcher::build(const std::vector<std::vector<std::size_t>>& streams,
+                                   const BatchPadding& padding) const {
   ExampleBatch batch;
   Picks picks;
   ScoringPlan& plan = batch.scoring;
@@ -121,9 +165,11 @@ ExampleBatch ExampleBatcher::build(const std::vector<std::vector<std::size_t>>& 
     batch.source_rows.insert(batch.source_rows.end(), static_cast<std::size_t>(rows), 0);
     batch.padding_rows += rows;
   };
+  const StreamShape common = padding.equal_streams ? common_shape(streams, padding) : StreamShape();
   for (std::size_t stream = 0; stream < streams.size(); ++stream) {
     const std::vector<std::size_t>& examples = streams[stream];
     const std::int64_t first = batch.packed.rows();
+    const std::int64_t first_output = batch.packed.output_offsets.back();
     std::int64_t parent = -1;
     if (common_ > 0 && !examples.empty()) {
       const TokenId* tokens = set_.examples.front().prompt.data();
@@ -131,26 +177,53 @@ ExampleBatch ExampleBatcher::build(const std::vector<std::vector<std::size_t>>& 
       for (std::int64_t row = 0; row < common_; ++row) batch.source_rows.push_back(row);
     }
     for (const std::size_t index : examples) add_example(index, parent, batch, picks);
-    const std::int64_t missing = pad_rows_to - (batch.packed.rows() - first);
-    CHORALE_ASSERT(pad_rows_to == 0 || missing >= 0, "a stream has more rows than it was to be padded to");
-    if (pad_rows_to > 0) pad(missing);
-    if (stream + 1 == streams.size()) pad((row_multiple - batch.packed.rows() % row_multiple) % row_multiple);
+    if (padding.equal_streams && !examples.empty()) {
+      const auto outputs = static_cast<std::int64_t>(batch.packed.output_rows.size()) - first_output;
+      const std::int64_t row = batch.packed.rows();
+      pad(common.rows - (row - first));
+      for (std::int64_t i = 0; i < common.outputs - outputs; ++i) batch.packed.add_output(row + i);
+    } else if (!padding.equal_streams && stream + 1 == streams.size()) {
+      pad(rounded_up(batch.packed.rows(), padding.row_multiple) - batch.packed.rows());
+    }
     batch.packed.end_stream();
     plan.example_offsets.push_back(plan.examples);
   }
-  plan.labels = index_tensor(picks.labels, device_);
-  plan.missing = at::tensor(picks.missing, at::kByte).to(at::kBool).view({plan.examples, choices_}).to(device_);
-  if (scoring_ == Scoring::label_token && kind_ == TaskKind::multiple_choice) {
-    plan.label_output = index_tensor(picks.label_output, device_);
-    plan.label_columns = index_tensor(picks.label_columns, device_).view({plan.examples, choices_});
-  } else {
-    plan.pick_output = index_tensor(picks.output, device_);
-    plan.pick_token = index_tensor(picks.token, device_);
-    plan.pick_cell = index_tensor(picks.cell, device_);
-    plan.pick_example = index_tensor(picks.example, device_);
-    plan.pick_weight = at::tensor(picks.weight, at::kDouble).to(score_type_).to(device_);
-  }
+  upload(plan, picks, padding.equal_streams ? padding.output_multiple : 1);
   return batch;
+}
+
+void ExampleBatcher::upload(ScoringPlan& plan, Picks& picks, std::int64_t pick_multiple) const {
+  std::vector<std::int64_t> stream_of;
+  for (std::size_t stream = 0; stream + 1 < plan.example_offsets.size(); ++stream) {
+    stream_of.insert(stream_of.end(),
+                     static_cast<std::size_t>(plan.example_offsets[stream + 1] - plan.example_offsets[stream]),
+                     static_cast<std::int64_t>(stream));
+  }
+  Upload upload(device_);
+  upload.add(plan.labels, picks.labels);
+  upload.add_flags(plan.missing, picks.missing);
+  upload.add(plan.set_index, std::vector<std::int64_t>(plan.example_index.begin(), plan.example_index.end()));
+  upload.add(plan.example_stream, stream_of);
+  const bool by_label = scoring_ == Scoring::label_token && kind_ == TaskKind::multiple_choice;
+  std::vector<std::int64_t> pick_stream;
+  if (by_label) {
+    upload.add(plan.label_output, picks.label_output);
+    upload.add(plan.label_columns, picks.label_columns);
+  } else {
+    plan.real_picks = static_cast<std::int64_t>(picks.output.size());
+    picks.fill_up(rounded_up(plan.real_picks, pick_multiple));
+    for (const std::int64_t example : picks.example)
+      pick_stream.push_back(stream_of[static_cast<std::size_t>(example)]);
+    upload.add(plan.pick_output, picks.output);
+    upload.add(plan.pick_token, picks.token);
+    upload.add(plan.pick_cell, picks.cell);
+    upload.add(plan.pick_example, picks.example);
+    upload.add(plan.pick_stream, pick_stream);
+    upload.add(plan.pick_weight, picks.weight, score_type_);
+  }
+  upload.send();
+  plan.missing = plan.missing.view({plan.examples, choices_});
+  if (by_label) plan.label_columns = plan.label_columns.view({plan.examples, choices_});
 }
 
 }  // namespace chorale

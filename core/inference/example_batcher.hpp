@@ -12,23 +12,39 @@
 
 namespace chorale {
 
+/// How a batch is filled up with rows that belong to no sequence, so that batches come in fewer shapes.
+struct BatchPadding {
+  std::int64_t row_multiple = 1;  // the batch's rows become a multiple of it, by rows after the last stream
+  /// Every stream that is not empty gets as many rows as the longest, a multiple of row_multiple, and as many outputs
+  /// as the one with most, a multiple of output_multiple; the picks of the batch become a multiple of it as well.
+  bool equal_streams = false;
+  std::int64_t output_multiple = 1;
+};
+
 /// Which outputs make up which score. Cells are (example, choice) pairs, examples counted over all streams.
 struct ScoringPlan {
   std::int64_t examples = 0;
   std::int64_t choices = 0;                         // the set's largest K; 1 for completion
   std::vector<std::int64_t> example_offsets = {0};  // [streams + 1]
   std::vector<std::size_t> example_index;           // [examples] in the set
+  at::Tensor set_index;                             // [examples] int64: the same
+  at::Tensor example_stream;                        // [examples] int64
   at::Tensor labels;                                // [examples] int64; -1: unlabelled
   at::Tensor missing;                               // [examples, choices] bool: choices an example lacks
   // label_token: the logit of label column c of output o.
   at::Tensor label_output;   // [examples] int64
   at::Tensor label_columns;  // [examples, choices] int64 into ExampleBatcher::label_tokens()
   // option_likelihood and completion: one pick per scored token.
-  at::Tensor pick_output;   // [picks] int64
-  at::Tensor pick_token;    // [picks] int64
-  at::Tensor pick_cell;     // [picks] int64: example * choices + choice
-  at::Tensor pick_example;  // [picks] int64
-  at::Tensor pick_weight;   // [picks]: 1 / tokens of the option (completion: 1)
+  at::Tensor pick_output;       // [picks] int64
+  at::Tensor pick_token;        // [picks] int64
+  at::Tensor pick_cell;         // [picks] int64: example * choices + choice
+  at::Tensor pick_example;      // [picks] int64
+  at::Tensor pick_stream;       // [picks] int64
+  at::Tensor pick_weight;       // [picks]: 1 / tokens of the option (completion: 1); 0 for picks that only fill up
+  std::int64_t real_picks = 0;  // the others fill up, behind these
+
+  /// Every tensor there is for this kind of task, in a fixed order.
+  [[nodiscard]] std::vector<at::Tensor> tensors() const;
 };
 
 struct ExampleBatch {
@@ -55,10 +71,9 @@ class ExampleBatcher {
   /// and keep it, so a new row count in every batch costs time and memory that grows with the run.
   static constexpr std::int64_t kRowMultiple = 32;
 
-  /// Batch of the given examples for each stream. `pad_rows_to`: when above 0 every stream is padded to that many rows.
-  /// `row_multiple`: padding after the last stream makes the batch's rows a multiple of it.
-  [[nodiscard]] ExampleBatch build(const std::vector<std::vector<std::size_t>>& streams, std::int64_t pad_rows_to = 0,
-                                   std::int64_t row_multiple = 1) const;
+  /// Batch of the given examples for each stream.
+  [[nodiscard]] ExampleBatch build(const std::vector<std::vector<std::size_t>>& streams,
+                                   const BatchPadding& padding = {}) const;
 
   /// Rows of the whole set when every example is laid out once: the common prefix first, then the examples in order.
   [[nodiscard]] std::int64_t row_count() const { return row_offsets_.back(); }
@@ -75,7 +90,15 @@ class ExampleBatcher {
 
  private:
   struct Picks;
+  struct StreamShape {
+    std::int64_t rows = 0;
+    std::int64_t outputs = 0;
+  };
   void add_example(std::size_t index, std::int64_t parent, ExampleBatch& batch, Picks& picks) const;
+  [[nodiscard]] StreamShape shape_of(const std::vector<std::size_t>& examples) const;
+  [[nodiscard]] StreamShape common_shape(const std::vector<std::vector<std::size_t>>& streams,
+                                         const BatchPadding& padding) const;
+  void upload(ScoringPlan& plan, Picks& picks, std::int64_t pick_multiple) const;
 
   const ExampleSet& set_;
   TaskKind kind_;

@@ -2,12 +2,13 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
+#include <ATen/ops/index_select.h>
 
 #include <algorithm>
 #include <numeric>
 
 #include "core/base/heartbeat.hpp"
+#include "core/model/upload.hpp"
 
 namespace chorale {
 namespace {
@@ -17,11 +18,11 @@ constexpr std::size_t kRemembered = 4;
 }  // namespace
 
 FrozenPrefix::FrozenPrefix(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t end_layer,
-                           std::uint64_t budget_bytes)
-    : FrozenPrefix(decoder, batcher, end_layer, budget_bytes, {0, batcher.size()}) {}
+                           const RowBudget& budget)
+    : FrozenPrefix(decoder, batcher, end_layer, budget, {0, batcher.size()}) {}
 
 FrozenPrefix::FrozenPrefix(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t end_layer,
-                           std::uint64_t budget_bytes, IndexRange examples)
+                           const RowBudget& budget, IndexRange examples)
     : decoder_(decoder), batcher_(batcher), end_layer_(end_layer) {
   std::int64_t rows = 0;
   for (std::size_t example = examples.begin; example < examples.end; ++example) {
@@ -36,14 +37,14 @@ FrozenPrefix::FrozenPrefix(const Decoder& decoder, const ExampleBatcher& batcher
   skipped_rows_ = batcher.first_row(examples.begin) - batcher.common_rows();
   const std::uint64_t row_bytes = total_bytes() / static_cast<std::uint64_t>(std::max<std::int64_t>(1, held_rows()));
   while (end_layer > 0 && kept_chunks_ < chunks() &&
-         static_cast<std::uint64_t>(chunk_first_row(kept_chunks_ + 1) - skipped_rows_) * row_bytes <= budget_bytes) {
+         static_cast<std::uint64_t>(chunk_first_row(kept_chunks_ + 1) - skipped_rows_) * row_bytes <= budget.bytes) {
     ++kept_chunks_;
   }
   // The common prefix is always kept: every batch needs it.
   const std::int64_t kept_rows =
       kept_chunks_ == 0 ? batcher.common_rows() : chunk_first_row(kept_chunks_) - skipped_rows_;
-  kept_ = at::empty({kept_rows, decoder.config().hidden},
-                    at::TensorOptions().dtype(decoder.residual_dtype()).device(decoder.device()));
+  kept_ = allocate_rows(kept_rows, decoder.config().hidden, decoder.residual_dtype(), decoder.device(), budget.place,
+                        budget.directory);
   // Padding rows are copies of row 0, perhaps before it is computed; they must be numbers.
   if (kept_rows > 0) kept_.narrow(0, 0, 1).zero_();
   filled_.resize(kept_chunks_, false);
@@ -81,7 +82,7 @@ at::Tensor FrozenPrefix::compute(std::size_t chunk) const {
   const at::NoGradGuard no_gradients;
   std::vector<std::size_t> examples(chunk_begin_[chunk + 1] - chunk_begin_[chunk]);
   std::iota(examples.begin(), examples.end(), chunk_begin_[chunk]);
-  ExampleBatch batch = batcher_.build({examples}, 0, ExampleBatcher::kRowMultiple);
+  ExampleBatch batch = batcher_.build({examples}, {.row_multiple = ExampleBatcher::kRowMultiple});
   const at::Tensor x = decoder_.embed(batch.packed.tokens);
   return decoder_.run_layers(x, decoder_.prepare(batch.packed), 0, end_layer_, nullptr);
 }
@@ -145,10 +146,25 @@ void FrozenPrefix::share(const std::vector<std::size_t>& examples, Communicator&
     const std::size_t chunk = missing[i];
     const std::int64_t first = chunk == 0 ? 0 : chunk_first_row(chunk) - skipped_rows_;
     at::Tensor rows = kept_.narrow(0, first, chunk_first_row(chunk + 1) - skipped_rows_ - first);
-    group.broadcast(rows, static_cast<std::int64_t>(i % ranks));
+    // Ranks talk about what is on their devices.
+    at::Tensor moving = rows.to(decoder_.device());
+    group.broadcast(moving, static_cast<std::int64_t>(i % ranks));
+    if (!moving.is_same(rows)) rows.copy_(moving);
     filled_[chunk] = true;
     common_filled_ = common_filled_ || chunk == 0;
   }
+}
+
+// Rows of what is kept, on the decoder's device.
+at::Tensor FrozenPrefix::kept_rows_of(const std::vector<std::int64_t>& sources) const {
+  at::Tensor index;
+  Upload upload(kept_.device());
+  upload.add(index, sources);
+  upload.send();
+  if (kept_.device() == decoder_.device()) return kept_.index_select(0, index);
+  at::Tensor rows = at::empty({index.size(0), kept_.size(1)}, kept_.options().pinned_memory(true));
+  at::index_select_out(rows, kept_, 0, index);
+  return rows.to(decoder_.device(), /*non_blocking=*/true);
 }
 
 at::Tensor FrozenPrefix::rows_of(const ExampleBatch& batch) {
@@ -170,11 +186,9 @@ at::Tensor FrozenPrefix::rows_of(const ExampleBatch& batch) {
     const std::int64_t common = batcher_.common_rows();
     for (std::int64_t& source : sources) source = source < common ? source : std::max(common, source - skipped_rows_);
   }
-  if (passing.empty()) {
-    return kept_.index_select(0, at::tensor(sources, at::kLong).to(decoder_.device()));
-  }
+  if (passing.empty()) return kept_rows_of(sources);
   // Copied in runs of consecutive rows: mostly whole examples.
-  at::Tensor x = at::empty({batch.packed.rows(), decoder_.config().hidden}, kept_.options());
+  at::Tensor x = at::empty({batch.packed.rows(), decoder_.config().hidden}, kept_.options().device(decoder_.device()));
   const auto rows = static_cast<std::int64_t>(sources.size());
   for (std::int64_t row = 0; row < rows;) {
     const std::int64_t source = sources[static_cast<std::size_t>(row)];

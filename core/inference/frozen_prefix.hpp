@@ -9,6 +9,7 @@
 
 #include "core/ensemble/prediction_share.hpp"
 #include "core/inference/example_batcher.hpp"
+#include "core/inference/row_memory.hpp"
 #include "core/model/decoder.hpp"
 #include "core/parallel/communicator.hpp"
 
@@ -24,12 +25,11 @@ class FrozenPrefix {
   static constexpr std::size_t kChunkExamples = 16;
   static constexpr std::int64_t kChunkRows = 2048;
 
-  /// `batcher` and `decoder` must outlive this. budget_bytes: 0 keeps nothing. `examples`: the ones this holds.
-  FrozenPrefix(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t end_layer,
-               std::uint64_t budget_bytes, IndexRange examples);
+  /// `batcher` and `decoder` must outlive this. budget: 0 bytes keep nothing. `examples`: the ones this holds.
+  FrozenPrefix(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t end_layer, const RowBudget& budget,
+               IndexRange examples);
   /// The whole set.
-  FrozenPrefix(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t end_layer,
-               std::uint64_t budget_bytes);
+  FrozenPrefix(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t end_layer, const RowBudget& budget);
 
   /// Has every chunk that is to be kept and that one of `examples` lies in, each computed by one rank of `group` and
   /// handed to the others. Collective: all ranks give the same examples. With one rank nothing happens, rows_of()
@@ -62,6 +62,7 @@ class FrozenPrefix {
   [[nodiscard]] std::size_t chunk_of_row(std::int64_t row) const;
   [[nodiscard]] std::int64_t chunk_first_row(std::size_t chunk) const;
   [[nodiscard]] std::int64_t held_rows() const;
+  [[nodiscard]] at::Tensor kept_rows_of(const std::vector<std::int64_t>& sources) const;
 
   const Decoder& decoder_;
   const ExampleBatcher& batcher_;
@@ -69,7 +70,7 @@ class FrozenPrefix {
   std::vector<std::size_t> chunk_begin_;  // [chunks + 1] examples
   std::int64_t skipped_rows_ = 0;         // of the set, between the common prefix and the first example held
   std::size_t kept_chunks_ = 0;
-  at::Tensor kept_;           // [common rows + rows of the kept chunks, hidden]
+  at::Tensor kept_;           // [common rows + rows of the kept chunks, hidden], where the budget says
   std::vector<bool> filled_;  // [kept chunks]
   bool common_filled_ = false;
   std::deque<Remembered> recent_;

@@ -62,11 +62,11 @@ TokenPredictions token_predictions(const ExampleBatcher& batcher, std::size_t me
 }
 
 Predictor::Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer,
-                     std::int64_t batch_size, std::uint64_t prefix_budget)
+                     std::int64_t batch_size, const RowBudget& prefix_budget)
     : Predictor(decoder, batcher, lowest_layer, batch_size, prefix_budget, {0, batcher.size()}) {}
 
 Predictor::Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer,
-                     std::int64_t batch_size, std::uint64_t prefix_budget, IndexRange examples)
+                     std::int64_t batch_size, const RowBudget& prefix_budget, IndexRange examples)
     : decoder_(decoder),
       batcher_(batcher),
       batch_size_(batch_size),
@@ -121,7 +121,7 @@ PredictionShare Predictor::run(const LinearHook* hook, std::vector<std::uint32_t
     stop_if_asked("batch");
     const std::size_t end = std::min(begin + step, examples_.end);
     const ExampleBatch batch =
-        batcher_.build(same_for_all(result.members.size(), begin, end), 0, ExampleBatcher::kRowMultiple);
+        batcher_.build(same_for_all(result.members.size(), begin, end), {.row_multiple = ExampleBatcher::kRowMultiple});
     const at::Tensor last = hidden(batch, hook);
     const at::Tensor scores =
         (batcher_.kind() == TaskKind::completion ? scorer_.token_scores(last, batch.scoring)

@@ -25,10 +25,10 @@ class Predictor {
   /// `prefix_budget`: bytes that may be kept of the frozen prefix between calls (0 for sets visited once). `examples`:
   /// the part this evaluates.
   Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer, std::int64_t batch_size,
-            std::uint64_t prefix_budget, IndexRange examples);
+            const RowBudget& prefix_budget, IndexRange examples);
   /// The whole set.
   Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer, std::int64_t batch_size,
-            std::uint64_t prefix_budget);
+            const RowBudget& prefix_budget);
 
   /// This part's predictions by every member of the bank: log-probabilities of the choices (multiple choice), or
   /// log-likelihoods of the answer tokens, whose cells are counted over the whole set (completion).

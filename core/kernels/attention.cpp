@@ -118,6 +118,27 @@ const at::Tensor& mask_of(const AttentionPlan& plan, c10::Device device) {
 
 }  // namespace
 
+std::vector<at::Tensor> AttentionPlan::tensors() const {
+  std::vector<at::Tensor> all = {cosine, sine};
+  if (mask.defined()) all.push_back(mask);
+  return all;
+}
+
+std::vector<std::int64_t> AttentionPlan::shape() const {
+  return {layout.rows(), static_cast<std::int64_t>(query_rows.size())};
+}
+
+void AttentionPlan::take(const AttentionPlan& other) {
+  const std::vector<at::Tensor> own = tensors();
+  const std::vector<at::Tensor> theirs = other.tensors();
+  CHORALE_ASSERT(own.size() == theirs.size(), "plans of the same shape hold the same tensors");
+  for (std::size_t i = 0; i < own.size(); ++i) own[i].copy_(theirs[i], /*non_blocking=*/true);
+  layout = other.layout;
+  query_rows = other.query_rows;
+  query_spans = other.query_spans;
+  query_offsets = other.query_offsets;
+}
+
 AttentionPlanPtr make_attention_plan(const SequenceLayout& layout, const std::vector<std::int64_t>* query_rows) {
   auto plan = c10::make_intrusive<AttentionPlan>();
   plan->layout = layout;

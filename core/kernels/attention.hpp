@@ -26,6 +26,13 @@ struct AttentionPlan : torch::CustomClassHolder {
   at::Tensor cosine;                        // [rows, head_dim / 2], the compute type (float32 for bfloat16)
   at::Tensor sine;                          // same
   mutable at::Tensor mask;                  // [queries, rows] bool, made when the plain twin first needs it
+
+  /// Every tensor of the plan that is there already, in a fixed order.
+  [[nodiscard]] std::vector<at::Tensor> tensors() const;
+  /// What besides the tensors' shapes decides the device's work.
+  [[nodiscard]] std::vector<std::int64_t> shape() const;
+  /// Becomes the plan of another batch of the same shapes, with this plan's tensors refilled where they are.
+  void take(const AttentionPlan& other);
 };
 using AttentionPlanPtr = c10::intrusive_ptr<AttentionPlan>;
 

@@ -2,28 +2,33 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/tensor.h>
+
+#include <algorithm>
 
 #include "core/base/errors.hpp"
 #include "core/kernels/attention.hpp"
 #include "core/kernels/rms_norm.hpp"
 #include "core/kernels/swiglu.hpp"
-#include "core/model/rotary.hpp"
+#include "core/model/upload.hpp"
 
 namespace chorale {
 
 PreparedBatch Decoder::prepare(const PackedBatch& batch) const {
   CHORALE_ASSERT(batch.layout.rows() == batch.rows(), "a batch's last stream was not ended");
   PreparedBatch ready;
-  const at::ScalarType type = residual_dtype();
-  const Rotations turn = rotations(frequencies_, batch.positions, type);
+  at::Tensor positions;
+  Upload upload(options_.device);
+  upload.add(positions, batch.positions);
+  upload.add(ready.output_index, batch.output_rows);
+  upload.send();
+  rotations_.reach(batch.rows() == 0 ? 0 : *std::max_element(batch.positions.begin(), batch.positions.end()));
+  const Rotations turn = rotations_.rows_of(positions);
   ready.all_rows = make_attention_plan(batch.layout, nullptr);
   ready.outputs_only = make_attention_plan(batch.layout, &batch.output_rows);
   for (const AttentionPlanPtr& plan : {ready.all_rows, ready.outputs_only}) {
-    plan->cosine = turn.cosine.to(options_.device);
-    plan->sine = turn.sine.to(options_.device);
+    plan->cosine = turn.cosine;
+    plan->sine = turn.sine;
   }
-  ready.output_index = at::tensor(batch.output_rows, at::kLong).to(options_.device);
   ready.rows = {batch.layout.stream_offsets, batch.row_keys};
   ready.outputs.stream_offsets = batch.output_offsets;
   for (const std::int64_t row : batch.output_rows) {
@@ -36,7 +41,10 @@ at::Tensor Decoder::embed(const std::vector<std::int32_t>& tokens) const {
   for (const std::int32_t token : tokens) {
     CHORALE_ASSERT(token >= 0 && token < config_.vocabulary, "a token id outside the vocabulary got this far");
   }
-  const at::Tensor index = at::tensor(tokens, at::kInt).to(at::kLong).to(options_.device);
+  at::Tensor index;
+  Upload upload(options_.device);
+  upload.add(index, std::vector<std::int64_t>(tokens.begin(), tokens.end()));
+  upload.send();
   return embedding_.index_select(0, index).to(residual_dtype());
 }
 

@@ -9,6 +9,7 @@
 #include "core/kernels/frozen_linear.hpp"
 #include "core/model/linear_hook.hpp"
 #include "core/model/packed_batch.hpp"
+#include "core/model/rotary.hpp"
 #include "core/weights/base_files.hpp"
 #include "core/weights/model_config.hpp"
 
@@ -65,9 +66,9 @@ class Decoder {
 
   ModelConfig config_;
   DecoderOptions options_;
-  std::vector<double> frequencies_;
-  at::Tensor embedding_;  // [vocabulary, hidden]
-  at::Tensor head_;       // the same tensor when tied
+  mutable RotationTable rotations_;  // grows with the positions met; a decoder is one thread's
+  at::Tensor embedding_;             // [vocabulary, hidden]
+  at::Tensor head_;                  // the same tensor when tied
   at::Tensor final_norm_;
   std::vector<Layer> layers_;
 };

@@ -19,7 +19,9 @@ std::string linear_name(std::int64_t layer, std::string_view linear, const char*
 }  // namespace
 
 Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
-    : config_(files.config()), options_(options), frequencies_(inverse_frequencies(files.config())) {
+    : config_(files.config()),
+      options_(options),
+      rotations_(inverse_frequencies(files.config()), residual_dtype(), options.device) {
   embedding_ = read(files, {"model.embed_tokens.weight"}, options_.dtype);
   head_ = config_.tied_head ? embedding_ : read(files, {"lm_head.weight"}, options_.dtype);
   final_norm_ = read(files, {"model.norm.weight"}, residual_dtype());

@@ -2,8 +2,10 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include "core/base/errors.hpp"
 
@@ -50,6 +52,20 @@ Rotations rotations(const std::vector<double>& frequencies, const std::vector<st
     }
   }
   return {cosine.to(type), sine.to(type)};
+}
+
+void RotationTable::reach(std::int64_t largest) {
+  if (largest < known_) return;
+  known_ = std::max<std::int64_t>(256, known_);
+  while (known_ <= largest) known_ *= 2;
+  std::vector<std::int64_t> positions(static_cast<std::size_t>(known_));
+  std::iota(positions.begin(), positions.end(), 0);
+  const Rotations all = rotations(frequencies_, positions, type_);
+  table_ = {all.cosine.to(device_), all.sine.to(device_)};
+}
+
+Rotations RotationTable::rows_of(const at::Tensor& positions) const {
+  return {table_.cosine.index_select(0, positions), table_.sine.index_select(0, positions)};
 }
 
 }  // namespace chorale

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "core/weights/model_config.hpp"
@@ -22,5 +23,24 @@ struct Rotations {
 /// cos and sin of position * inverse frequency, computed in float64 and rounded once to `type`.
 [[nodiscard]] Rotations rotations(const std::vector<double>& frequencies, const std::vector<std::int64_t>& positions,
                                   at::ScalarType type);
+
+/// The rotations of positions 0, 1, ... on a device, computed when first met. Not for several threads.
+class RotationTable {
+ public:
+  RotationTable(std::vector<double> frequencies, at::ScalarType type, at::Device device)
+      : frequencies_(std::move(frequencies)), type_(type), device_(device) {}
+
+  /// Makes sure that rows_of() knows every position up to `largest`.
+  void reach(std::int64_t largest);
+  /// positions: [rows] int64 on the device, none above what reach() was told.
+  [[nodiscard]] Rotations rows_of(const at::Tensor& positions) const;
+
+ private:
+  std::vector<double> frequencies_;
+  at::ScalarType type_;
+  at::Device device_;
+  std::int64_t known_ = 0;
+  Rotations table_;
+};
 
 }  // namespace chorale

@@ -1,4 +1,4 @@
-// AdamW over the flat buffers, each member by itself.
+// The optimiser of a bank's members, each by itself.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,6 +7,8 @@
 #include <optional>
 #include <vector>
 
+#include "core/kernels/device_adamw.hpp"
+#include "core/training/stopping.hpp"
 #include "core/training/training_config.hpp"
 
 namespace chorale {
@@ -18,41 +20,39 @@ struct DecaySegment {
   double decay = 0.0;
 };
 
-/// What one step does to one member.
-struct MemberStep {
-  double learning_rate = 0.0;
-  double gradient_scale = 1.0;  // clipping
-  bool update = true;           // false: parameters and moments keep their bits
+/// How far the steps go.
+struct StepRates {
+  std::vector<double> learning_rates;  // [members] before the schedule
+  std::vector<double> factors;         // [steps] the schedule's; after its end the last one holds
+  std::optional<double> clip_norm;     // each member's largest gradient norm
 };
 
-/// Decoupled weight decay and Adam (arXiv 1711.05101, algorithm 2; torch.optim.AdamW's order of operations):
-/// p *= 1 - lr*decay; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g^2; p -= lr/(1-b1^t) * m / (sqrt(v/(1-b2^t)) + epsilon).
+/// AdamW over the flat buffers (core/kernels/device_adamw.hpp says what a step does). Whether a member's gradient is
+/// finite, how far it is clipped and how far it goes is decided where the gradient lies; the host reads the report when
+/// it needs to.
 class AdamW {
  public:
   /// parameters: [members, width], float32 or float64. segments cover [0, width) in order.
-  AdamW(const at::Tensor& parameters, const OptimiserConfig& config, std::vector<DecaySegment> segments);
+  AdamW(const at::Tensor& parameters, const OptimiserConfig& config, const StepRates& rates,
+        const std::vector<DecaySegment>& segments);
 
-  /// Updates `parameters` in place. steps: one entry per member. Members with update == false are not touched and do
-  /// not count the step.
-  void step(at::Tensor& parameters, const at::Tensor& gradients, const std::vector<MemberStep>& steps);
+  /// One step of all members that train, `parameters` in place. The report is overwritten by the next step.
+  const AdamWReport& step(at::Tensor& parameters, const at::Tensor& gradients);
 
-  [[nodiscard]] at::Tensor& first_moment() { return first_moment_; }
-  [[nodiscard]] at::Tensor& second_moment() { return second_moment_; }
-  /// Updates each member has had.
-  [[nodiscard]] std::vector<std::int64_t>& counts() { return counts_; }
+  /// Members whose state does not train keep every bit from now on.
+  void follow(const std::vector<MemberState>& states);
+  /// Goes on from `steps` done, of which each member has had its count of updates.
+  void restore(std::int64_t steps, const std::vector<std::int64_t>& counts, const std::vector<MemberState>& states);
+
+  [[nodiscard]] at::Tensor& first_moment() { return state_.first_moment; }
+  [[nodiscard]] at::Tensor& second_moment() { return state_.second_moment; }
+  /// Updates each member has had. Waits for the device.
+  [[nodiscard]] std::vector<std::int64_t> counts() const;
 
  private:
-  void step_member_fused(at::Tensor& row, const at::Tensor& gradient, std::size_t member, const MemberStep& step);
-  void step_member_plain(at::Tensor& row, const at::Tensor& gradient, std::size_t member, const MemberStep& step);
-
-  OptimiserConfig config_;
-  std::vector<DecaySegment> segments_;
-  at::Tensor first_moment_;
-  at::Tensor second_moment_;
-  std::vector<std::int64_t> counts_;
+  AdamWPlan plan_;
+  AdamWState state_;
+  AdamWReport report_;
 };
-
-/// Euclidean norm of each member's row, [members] float64 on the CPU. Sums in float64, in a fixed order.
-[[nodiscard]] std::vector<double> row_norms(const at::Tensor& gradients);
 
 }  // namespace chorale

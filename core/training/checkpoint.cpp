@@ -28,11 +28,11 @@ at::Tensor row_from(const std::vector<float>& values) {
   return at::from_blob(const_cast<float*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kFloat);
 }
 
-MemberProgress progress_of(Trainer& trainer, std::size_t m) {
+MemberProgress progress_of(Trainer& trainer, std::size_t m, std::int64_t updates) {
   const MemberState& state = trainer.states()[m];
   const IntervalSums& sums = trainer.interval().sums()[m];
   MemberProgress progress;
-  progress.updates = trainer.optimiser().counts()[m];
+  progress.updates = updates;
   progress.training = state.training;
   progress.diverged = state.diverged;
   progress.stopped_at = state.stopped_at;
@@ -142,9 +142,10 @@ GroupCheckpoint::GroupCheckpoint(const CheckpointLabels& labels, const AdapterBa
               on_host(trainer.optimiser().second_moment())};
   if (ended) buffers_.push_back(on_host(trainer.continued()));
   if (has_best) buffers_.push_back(on_host(trainer.stopping().best()));
+  const std::vector<std::int64_t> updates = trainer.optimiser().counts();
   for (std::int64_t m = 0; m < bank.member_count(); ++m) {
     const auto position = static_cast<std::size_t>(m);
-    const MemberProgress progress = progress_of(trainer, position);
+    const MemberProgress progress = progress_of(trainer, position, updates[position]);
     MemberToStore member = {bank.members()[position],
                             row_of(buffers_[0], m),
                             row_of(buffers_[1], m),
@@ -182,6 +183,7 @@ void restore_training(std::span<const std::string> files, const std::string& bas
   std::vector<MemberState> states;
   std::vector<IntervalSums> sums;
   std::vector<std::int64_t> tokens;
+  std::vector<std::int64_t> updates;
   at::Tensor best;
   for (std::int64_t m = 0; m < bank.member_count(); ++m) {
     const StoredMember& member = members[static_cast<std::size_t>(m)];
@@ -190,7 +192,7 @@ void restore_training(std::span<const std::string> files, const std::string& bas
     bank.parameters()[m].copy_(row_from(ended ? member.continued : member.parameters));
     trainer.optimiser().first_moment()[m].copy_(row_from(member.first_moment));
     trainer.optimiser().second_moment()[m].copy_(row_from(member.second_moment));
-    trainer.optimiser().counts()[static_cast<std::size_t>(m)] = member.progress.updates;
+    updates.push_back(member.progress.updates);
     states.push_back(state_of(member.progress));
     sums.push_back(sums_of(member.progress.interval));
     tokens.push_back(member.progress.tokens);
@@ -198,6 +200,7 @@ void restore_training(std::span<const std::string> files, const std::string& bas
     if (!best.defined()) best = at::zeros_like(bank.parameters());
     best[m].copy_(row_from(member.best.empty() ? member.parameters : member.best));
   }
+  trainer.optimiser().restore(stored.step, updates, states);
   trainer.stopping().restore(std::move(states), std::move(best));
   trainer.interval().restore(std::move(sums), std::move(tokens));
   trainer.set_steps_done(stored.step);

@@ -24,7 +24,7 @@ struct CheckpointLabels {
 
 /// Everything one group's file of a checkpoint holds, copied to host memory: the bank's adapters as they are (after
 /// Trainer::run() the best ones under early stopping, with those that training would go on from beside them), the
-/// optimiser's moments and the members' progress. The trainer's interval() must have been collected.
+/// optimiser's moments and the members' progress. The trainer must have settled and its interval() been collected.
 class GroupCheckpoint {
  public:
   GroupCheckpoint(const CheckpointLabels& labels, const AdapterBank& bank, Trainer& trainer);

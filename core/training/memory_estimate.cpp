@@ -64,18 +64,18 @@ std::uint64_t physical_memory() {
   return limit > 0 && (all == 0 || limit < all) ? limit : all;
 }
 
-std::int64_t automatic_micro_batch(const Decoder& decoder, const AdapterLayout& layout, const ExampleBatcher& batcher,
-                                   std::int64_t members, std::int64_t batch_size, std::uint64_t memory) {
+PassSize automatic_pass_size(const Decoder& decoder, const AdapterLayout& layout, const ExampleBatcher& batcher,
+                             std::int64_t members, std::int64_t batch_size, std::uint64_t memory) {
   std::int64_t longest = 1;
   for (std::size_t example = 0; example < batcher.size(); ++example) {
     longest = std::max(longest, batcher.own_rows(example));
   }
   const std::uint64_t element = decoder.dtype() == at::kDouble ? 8 : 4;
-  const std::uint64_t example_bytes =
-      static_cast<std::uint64_t>(longest * members) * activation_bytes_per_row(decoder.config(), layout, element);
+  const std::uint64_t row_bytes = activation_bytes_per_row(decoder.config(), layout, element);
   const std::uint64_t budget = memory / 4;
-  if (budget == 0) return batch_size;
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(budget / example_bytes), 1, batch_size);
+  if (budget == 0) return {members, batch_size};
+  return largest_passes(members, batch_size, longest,
+                        std::max<std::int64_t>(1, static_cast<std::int64_t>(budget / row_bytes)));
 }
 
 }  // namespace chorale

@@ -6,6 +6,7 @@
 #include "core/adapters/adapter_layout.hpp"
 #include "core/inference/example_batcher.hpp"
 #include "core/model/decoder.hpp"
+#include "core/training/pass_plan.hpp"
 
 namespace chorale {
 
@@ -24,10 +25,10 @@ namespace chorale {
 /// that is less (containers, Slurm jobs).
 [[nodiscard]] std::uint64_t physical_memory();
 
-/// Largest micro-batch (examples per member and pass) whose activations take at most a quarter of `memory` (bytes; 0:
-/// no limit) when all its examples are as long as the set's longest; at least 1, at most batch_size.
-[[nodiscard]] std::int64_t automatic_micro_batch(const Decoder& decoder, const AdapterLayout& layout,
-                                                 const ExampleBatcher& batcher, std::int64_t members,
-                                                 std::int64_t batch_size, std::uint64_t memory);
+/// Passes whose activations take at most a quarter of `memory` (bytes; 0: no limit) when all examples are as long as
+/// the set's longest.
+[[nodiscard]] PassSize automatic_pass_size(const Decoder& decoder, const AdapterLayout& layout,
+                                           const ExampleBatcher& batcher, std::int64_t members, std::int64_t batch_size,
+                                           std::uint64_t memory);
 
 }  // namespace chorale

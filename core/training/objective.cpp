@@ -1,7 +1,6 @@
 #include "core/training/objective.hpp"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
@@ -10,16 +9,6 @@
 
 namespace chorale {
 namespace {
-
-// [examples] int64: the stream of each example.
-at::Tensor stream_of_example(const ScoringPlan& plan, at::Device device) {
-  std::vector<std::int64_t> streams;
-  for (std::size_t s = 0; s + 1 < plan.example_offsets.size(); ++s) {
-    streams.insert(streams.end(), static_cast<std::size_t>(plan.example_offsets[s + 1] - plan.example_offsets[s]),
-                   static_cast<std::int64_t>(s));
-  }
-  return at::tensor(streams, at::kLong).to(device);
-}
 
 // sum over choices of p (log p - log q) with p log p = 0 where p = 0.
 at::Tensor divergence(const at::Tensor& log_p, const at::Tensor& log_q, const at::Tensor& missing) {
@@ -57,36 +46,35 @@ double Objective::weight_of(const std::vector<std::size_t>& examples) const {
 }
 
 MemberLosses Objective::losses(const at::Tensor& hidden, const at::Tensor& base_hidden, const ScoringPlan& plan,
-                               const std::vector<double>& normalisers) const {
-  const auto members = static_cast<std::int64_t>(normalisers.size());
-  const at::Tensor streams = stream_of_example(plan, decoder_.device());
+                               const at::Tensor& normalisers) const {
   at::Tensor cross_entropy;  // per example, or per pick
   at::Tensor kl;
   at::Tensor owner;  // stream of each entry
   if (batcher_.kind() == TaskKind::multiple_choice) {
     const at::Tensor log_p = scorer_.choice_log_probabilities(hidden, plan);
     cross_entropy = log_p.gather(1, plan.labels.unsqueeze(1)).squeeze(1).neg();
-    owner = streams;
+    owner = plan.example_stream;
     if (kl_) {
-      const std::vector<std::int64_t> index(plan.example_index.begin(), plan.example_index.end());
-      const at::Tensor log_q =
-          base_log_probabilities_.index_select(0, at::tensor(index, at::kLong).to(decoder_.device()))
-              .to(log_p.scalar_type());
+      const at::Tensor log_q = base_log_probabilities_.index_select(0, plan.set_index).to(log_p.scalar_type());
       kl = kl_->direction == KlDirection::member_to_base ? divergence(log_p, log_q, plan.missing)
                                                          : divergence(log_q, log_p, plan.missing);
     }
   } else {
     cross_entropy = scorer_.token_scores(hidden, plan).neg();
-    owner = streams.index_select(0, plan.pick_example);
+    owner = plan.pick_stream;
     if (kl_) {
       kl = vocabulary_divergence(decoder_.final_norm(hidden), decoder_.final_norm(base_hidden), decoder_.head(),
                                  kl_->direction == KlDirection::base_to_member)
                .index_select(0, plan.pick_output);
     }
+    if (plan.real_picks < plan.pick_output.size(0)) {  // those that fill up weigh nothing
+      cross_entropy = cross_entropy * plan.pick_weight;
+      if (kl_) kl = kl * plan.pick_weight;
+    }
   }
-  const at::Tensor divisor = at::tensor(normalisers, at::kDouble).to(cross_entropy.options());
+  const at::Tensor divisor = normalisers.to(cross_entropy.scalar_type());
   const auto per_member = [&](const at::Tensor& values) {
-    return at::zeros({members}, values.options()).index_add(0, owner, values) / divisor;
+    return at::zeros({normalisers.size(0)}, values.options()).index_add(0, owner, values) / divisor;
   };
   MemberLosses losses;
   losses.total = per_member(cross_entropy);

@@ -31,9 +31,10 @@ class Objective {
             at::Tensor base_log_probabilities);
 
   /// hidden: final hidden states of the batch's outputs, [outputs, hidden]; base_hidden: the same from the base without
-  /// adapters (completion with kl_to_base only). normalisers: one per stream.
+  /// adapters (completion with kl_to_base only). normalisers: [streams] on the
+  /// decoder's device. Waits for nothing and moves nothing between host and device.
   [[nodiscard]] MemberLosses losses(const at::Tensor& hidden, const at::Tensor& base_hidden, const ScoringPlan& plan,
-                                    const std::vector<double>& normalisers) const;
+                                    const at::Tensor& normalisers) const;
 
   /// What a member's whole batch is divided by: its examples, or its answer tokens.
   [[nodiscard]] double weight_of(const std::vector<std::size_t>& examples) const;

@@ -25,12 +25,43 @@ std::vector<DecaySegment> decay_segments(const AdapterBank& bank, const WeightDe
   return segments;
 }
 
+StepRates step_rates(const TrainerInputs& in, std::int64_t total_steps) {
+  StepRates rates;
+  const std::vector<double>& given = in.training.learning_rate;
+  for (const std::uint32_t member : in.bank->members()) {
+    rates.learning_rates.push_back(given.size() > 1 ? given[member] : given[0]);
+  }
+  for (std::int64_t step = 0; step < total_steps; ++step) {
+    rates.factors.push_back(learning_rate_factor(in.training.schedule, step, total_steps));
+  }
+  rates.clip_norm = in.training.clip_norm;
+  return rates;
+}
+
+PassSize choose_pass_size(const TrainerInputs& in) {
+  const std::int64_t members = in.bank->member_count();
+  if (in.pass_size) return *in.pass_size;
+  if (in.training.micro_batch_size > 0) return {members, in.training.micro_batch_size};
+  return automatic_pass_size(*in.decoder, in.bank->layout(), *in.train, members, in.training.batch_size, in.memory);
+}
+
+// Batches that are to be repeated come in few shapes: rows of a member up to about a sixteenth more than it has.
+BatchPadding batch_padding(const TrainerInputs& in, std::int64_t examples) {
+  if (!in.record_passes) return {.row_multiple = ExampleBatcher::kRowMultiple};
+  const std::int64_t rows = in.train->row_count() * examples / static_cast<std::int64_t>(in.train->size());
+  std::int64_t multiple = ExampleBatcher::kRowMultiple;
+  while (multiple * 32 <= rows) multiple *= 2;
+  return {.row_multiple = multiple, .equal_streams = true, .output_multiple = multiple / 2};
+}
+
 // The smaller of the two sets goes first: the validation set is visited as a whole after every epoch.
-std::uint64_t train_budget(const TrainerInputs& in) {
+RowBudget train_budget(const TrainerInputs& in) {
   if (in.validation == nullptr) return in.prefix_budget;
   const auto share = static_cast<double>(in.train->row_count()) /
                      static_cast<double>(in.train->row_count() + in.validation->row_count());
-  return static_cast<std::uint64_t>(static_cast<double>(in.prefix_budget) * share);
+  RowBudget budget = in.prefix_budget;
+  budget.bytes = static_cast<std::uint64_t>(static_cast<double>(budget.bytes) * share);
+  return budget;
 }
 
 }  // namespace
@@ -40,12 +71,9 @@ Trainer::Trainer(const TrainerInputs& inputs)
       order_(inputs.train->size(), inputs.training.batch_size, inputs.seed, inputs.vary_data_order),
       total_steps_(inputs.training.steps > 0 ? inputs.training.steps
                                              : inputs.training.epochs * order_.steps_per_epoch()),
-      micro_batch_(inputs.training.micro_batch_size > 0
-                       ? inputs.training.micro_batch_size
-                       : automatic_micro_batch(*inputs.decoder, inputs.bank->layout(), *inputs.train,
-                                               inputs.bank->member_count(), inputs.training.batch_size, inputs.memory)),
+      pass_size_(choose_pass_size(inputs)),
       prefix_(*inputs.decoder, *inputs.train, inputs.bank->layout().lowest_layer(), train_budget(inputs)),
-      optimiser_(inputs.bank->parameters(), inputs.training.optimiser,
+      optimiser_(inputs.bank->parameters(), inputs.training.optimiser, step_rates(inputs, total_steps_),
                  decay_segments(*inputs.bank, inputs.training.weight_decay)),
       stopping_(inputs.bank->member_count(), inputs.training.early_stopping),
       interval_(inputs.bank->members(), *inputs.group) {
@@ -57,16 +85,20 @@ Trainer::Trainer(const TrainerInputs& inputs)
   }
   agree_on_layout(*inputs.bank, *inputs.group);
   if (inputs.validation != nullptr) {
-    validation_ =
-        std::make_unique<Predictor>(*inputs.decoder, *inputs.validation, prefix_.end_layer(),
-                                    inputs.evaluation.batch_size, inputs.prefix_budget - train_budget(inputs),
-                                    share_of(inputs.validation->size(), inputs.group->rank(), inputs.group->size()));
+    RowBudget rest = inputs.prefix_budget;
+    rest.bytes -= train_budget(inputs).bytes;
+    validation_ = std::make_unique<Predictor>(
+        *inputs.decoder, *inputs.validation, prefix_.end_layer(), inputs.evaluation.batch_size, rest,
+        share_of(inputs.validation->size(), inputs.group->rank(), inputs.group->size()));
   }
   at::Tensor base;
   if (inputs.training.kl_to_base && inputs.train->kind() == TaskKind::multiple_choice) {
     base = base_log_probabilities(*inputs.decoder, *inputs.train, inputs.evaluation.batch_size, *inputs.group);
   }
   objective_ = std::make_unique<Objective>(*inputs.decoder, *inputs.train, inputs.training.kl_to_base, base);
+  padding_ = batch_padding(inputs, pass_size_.examples);
+  pass_ = std::make_unique<GradientPass>(*inputs.decoder, *inputs.bank, *objective_, prefix_.end_layer(),
+                                         inputs.record_passes);
   if (prefix_.kept_chunks() < prefix_.chunks() && prefix_.end_layer() > 0) {
     in_.observer->noted(
         fmt::format("the frozen layers' output of {} of {} parts of the training set fits the cache; the "
@@ -92,6 +124,7 @@ void Trainer::run(TrainingControl& control) {
       ++step_;  // other groups still train; theirs is the clock
     }
     validation_pending_ = validation_is_due();
+    if (validation_pending_) settle();
     validate_if_pending(control);
     log_interval(false);  // a member that stopped does not come by the next boundary
   }
@@ -109,53 +142,49 @@ void Trainer::run(TrainingControl& control) {
 
 void Trainer::step() {
   // every member's gradients, summed over the group (all ranks take part)
-  const Gradients gradients = compute_gradients(step_);
+  std::vector<std::int64_t> tokens = accumulate_gradients(step_);
 
   // then each member by itself: is it finite, how long is its gradient, how far does it go
-  update(gradients);
+  const AdamWReport& report = optimiser_.step(in_.bank->parameters(), in_.bank->gradients());
+  ++step_;
+  results_.add(step_, std::move(tokens), pass_->losses(), report);
+
+  // A GPU still works on it: the host looks when an interval ends. On the CPU it is done.
+  if (!in_.decoder->device().is_cuda()) settle();
 }
 
-void Trainer::update(const Gradients& gradients) {
-  const std::vector<double> norms = row_norms(in_.bank->gradients());
-  const double factor = learning_rate_factor(in_.training.schedule, step_, total_steps_);
-  const std::vector<double>& rates = in_.training.learning_rate;
+void Trainer::settle() {
+  for (const StepResult& result : results_.take()) take_in(result);
+}
+
+void Trainer::take_in(const StepResult& result) {
+  const auto ranks = static_cast<double>(in_.group->size());
   StepReport report;
-  std::vector<MemberStep> steps(norms.size());
-  for (std::size_t m = 0; m < norms.size(); ++m) {
+  report.step = result.step;
+  report.total_steps = total_steps_;
+  report.epoch = static_cast<double>(result.step) / static_cast<double>(order_.steps_per_epoch());
+  for (std::size_t m = 0; m < result.members.size(); ++m) {
+    const MemberResult& own = result.members[m];
     const std::uint32_t member = in_.bank->members()[m];
-    const bool was_training = stopping_.states()[m].training;
-    // A loss that is not finite has made the gradient so, on whichever rank it was: all ranks decide the same.
-    const bool finite = std::isfinite(norms[m]);
-    if (was_training && !finite) {
-      stopping_.diverge(static_cast<std::int64_t>(m), step_ + 1);
-      // Its adapters are useless, perhaps not even finite: without them the member predicts as the base does.
-      in_.bank->parameters()[static_cast<std::int64_t>(m)].zero_();
+    if (own.diverged) {
+      // The update has taken its adapters away, which are useless, perhaps not even finite: it predicts as the base.
+      stopping_.diverge(static_cast<std::int64_t>(m), result.step);
       in_.observer->noted(
           fmt::format("member {} turned non-finite at step {} (loss {}, gradient norm {}); its adapters "
                       "are taken away and it trains no further. Lower its learning rate or set "
                       "training.clip_norm.",
-                      member, step_ + 1, gradients.loss[m], norms[m]),
+                      member, result.step, own.loss, own.gradient_norm),
           true);
     }
-    MemberStep& step = steps[m];
-    step.update = was_training && finite;
-    step.learning_rate = factor * (rates.size() > 1 ? rates[member] : rates[0]);
-    // torch's clip_grad_norm_ adds the same 1e-6.
-    if (in_.training.clip_norm) step.gradient_scale = std::min(1.0, *in_.training.clip_norm / (norms[m] + 1e-6));
-    const auto ranks = static_cast<double>(in_.group->size());
-    report.members.push_back({member, was_training, gradients.loss[m] * ranks, gradients.divergence[m] * ranks,
-                              step.learning_rate, norms[m], gradients.tokens[m]});
-    if (was_training) interval_.add(m, gradients.loss[m], gradients.divergence[m], report.members.back());
+    report.members.push_back({member, own.was_training, own.loss * ranks, own.divergence * ranks, own.learning_rate,
+                              own.gradient_norm, own.tokens});
+    if (own.was_training) interval_.add(m, own.loss, own.divergence, report.members.back());
   }
-  optimiser_.step(in_.bank->parameters(), in_.bank->gradients(), steps);
-  ++step_;
-  report.step = step_;
-  report.total_steps = total_steps_;
-  report.epoch = static_cast<double>(step_) / static_cast<double>(order_.steps_per_epoch());
   in_.observer->stepped(report);
 }
 
 void Trainer::log_interval(bool of_all) {
+  if (of_all) settle();
   std::vector<bool> ends;
   bool anything = false;
   for (std::size_t m = 0; m < stopping_.states().size(); ++m) {

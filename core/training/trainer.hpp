@@ -17,9 +17,12 @@
 #include "core/parallel/communicator.hpp"
 #include "core/training/adamw.hpp"
 #include "core/training/data_order.hpp"
+#include "core/training/gradient_pass.hpp"
 #include "core/training/interval.hpp"
 #include "core/training/objective.hpp"
 #include "core/training/observer.hpp"
+#include "core/training/pass_plan.hpp"
+#include "core/training/step_results.hpp"
 #include "core/training/stopping.hpp"
 #include "core/training/training_config.hpp"
 #include "core/training/training_control.hpp"
@@ -37,8 +40,10 @@ struct TrainerInputs {
   bool vary_data_order = true;
   std::uint64_t seed = 0;
   // Bytes for the frozen prefix of the training and validation sets together; the same on all ranks of a group.
-  std::uint64_t prefix_budget = 0;
-  std::uint64_t memory = 0;       // bytes this process may use; decides automatic micro-batches (0: unknown)
+  RowBudget prefix_budget;
+  std::uint64_t memory = 0;           // bytes this process may use; decides automatic micro-batches (0: unknown)
+  std::optional<PassSize> pass_size;  // instead of what memory decides
+  bool record_passes = false;     // repeat recorded passes instead of issuing every operation anew; needs dropout off
   Communicator* group = nullptr;  // the ranks that share these members
   TrainingObserver* observer = nullptr;
 };
@@ -68,6 +73,10 @@ class Trainer {
   /// Goes on from `steps` done. What the bank, the optimiser, stopping() and interval() held then is put back by the
   /// caller (see checkpoint.hpp).
   void set_steps_done(std::int64_t steps) { step_ = steps; }
+  /// Takes in what the device has decided in the steps made so far: who turned non-finite, losses, norms. Waits for it.
+  /// states() and interval() are those of the last step afterwards, as they are at the end of every logging interval
+  /// and, on the CPU, of every step. All ranks of a group call it at the same step, or none does.
+  void settle();
   /// True while the validation that belongs behind the last step has not been made: a run that is asked to stop in the
   /// middle of one is saved like that, and goes on by making it.
   [[nodiscard]] bool validation_pending() const { return validation_pending_; }
@@ -92,14 +101,18 @@ class Trainer {
     std::vector<std::int64_t> tokens;  // [members] in the whole batch
   };
   Gradients compute_gradients(std::int64_t step);
+  [[nodiscard]] const PassSize& pass_size() const { return pass_size_; }
+  /// Shapes of batches the device has recorded and repeats (see GradientPass).
+  [[nodiscard]] std::size_t recordings() const { return pass_->recordings(); }
 
  private:
   [[nodiscard]] std::vector<std::vector<std::size_t>> batches(std::int64_t step) const;
   [[nodiscard]] std::vector<std::vector<std::size_t>> own_share(
       const std::vector<std::vector<std::size_t>>& whole) const;
-  void accumulate(const std::vector<std::vector<std::size_t>>& examples, const std::vector<double>& normalisers,
-                  std::int64_t step, at::Tensor& losses);
-  void update(const Gradients& gradients);
+  [[nodiscard]] std::vector<std::int64_t> accumulate_gradients(std::int64_t step);
+  void accumulate(const std::vector<std::vector<std::size_t>>& examples, const at::Tensor& normalisers,
+                  std::int64_t step);
+  void take_in(const StepResult& result);
   void log_interval(bool of_all);
   [[nodiscard]] bool validation_is_due() const;
   void validate_if_pending(TrainingControl& control);
@@ -109,7 +122,7 @@ class Trainer {
   TrainerInputs in_;
   DataOrder order_;
   std::int64_t total_steps_ = 0;
-  std::int64_t micro_batch_ = 1;  // examples per member and pass
+  PassSize pass_size_;
   std::int64_t step_ = 0;
   FrozenPrefix prefix_;
   std::unique_ptr<Predictor> validation_;
@@ -118,7 +131,10 @@ class Trainer {
   std::int64_t validated_step_ = -1;   // after which it was made
   bool validation_pending_ = false;
   std::unique_ptr<Objective> objective_;
+  std::unique_ptr<GradientPass> pass_;
+  BatchPadding padding_;
   AdamW optimiser_;
+  StepResults results_;
   Stopping stopping_;
   IntervalLog interval_;
   at::Tensor continued_;

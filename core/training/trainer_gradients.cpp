@@ -1,12 +1,8 @@
 // The trainer's forward and backward pass: from a step's batches to the group's gradients.
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/autograd.h>
-
-#include <algorithm>
 
 #include "core/base/errors.hpp"
+#include "core/model/upload.hpp"
 #include "core/training/trainer.hpp"
 
 namespace chorale {
@@ -36,72 +32,51 @@ std::vector<std::vector<std::size_t>> Trainer::own_share(const std::vector<std::
 }
 
 Trainer::Gradients Trainer::compute_gradients(std::int64_t step) {
-  const std::vector<std::vector<std::size_t>> whole = batches(step);
   Gradients result;
-  std::vector<double> normalisers;
-  std::vector<std::size_t> all;
-  for (const auto& examples : whole) {
-    // A member without examples contributes nothing; 1 only keeps the division defined.
-    normalisers.push_back(examples.empty() ? 1.0 : objective_->weight_of(examples));
-    std::int64_t tokens = examples.empty() ? 0 : in_.train->common_rows();
-    for (const std::size_t example : examples) tokens += in_.train->own_rows(example);
-    result.tokens.push_back(tokens);
-    all.insert(all.end(), examples.begin(), examples.end());
-  }
-  prefix_.share(all, *in_.group);
-
-  const std::vector<std::vector<std::size_t>> own = own_share(whole);
-  std::size_t longest = 0;
-  for (const auto& examples : own) longest = std::max(longest, examples.size());
-  const auto micro = static_cast<std::size_t>(micro_batch_);
-  const auto members = in_.bank->member_count();
-  at::Tensor losses = at::zeros({2, members}, in_.bank->parameters().options().dtype(at::kDouble));
-  in_.bank->gradients().zero_();
-  for (std::size_t begin = 0; begin < longest; begin += micro) {
-    std::vector<std::vector<std::size_t>> part;
-    for (const auto& examples : own) {
-      const std::size_t from = std::min(begin, examples.size());
-      const std::size_t to = std::min(from + micro, examples.size());
-      part.emplace_back(examples.begin() + static_cast<std::ptrdiff_t>(from),
-                        examples.begin() + static_cast<std::ptrdiff_t>(to));
-    }
-    accumulate(part, normalisers, step, losses);
-  }
-  // A loss that is not finite spoils its member's gradient, so that the sum tells every rank. 0 * finite is 0.
-  in_.bank->gradients().add_((losses.sum(0) * 0.0).to(in_.bank->gradients().scalar_type()).unsqueeze(1));
-  const std::uint64_t reduced = in_.group->reduced_bytes();
-  in_.group->all_reduce_sum(in_.bank->gradients());
-  CHORALE_ASSERT(in_.group->reduced_bytes() - reduced == in_.bank->gradients().nbytes(),
-                 "a step sums the group's adapter gradients over its ranks and nothing else");
-  // On a GPU this waits for the step, as the norms of update() do: who goes on, clipped by how much, is decided here.
-  const at::Tensor host = losses.cpu().contiguous();
+  result.tokens = accumulate_gradients(step);
+  const at::Tensor host = pass_->losses().cpu().contiguous();
   const auto* values = host.const_data_ptr<double>();
+  const auto members = in_.bank->member_count();
   result.loss.assign(values, values + members);
   result.divergence.assign(values + members, values + 2 * members);
   return result;
 }
 
-void Trainer::accumulate(const std::vector<std::vector<std::size_t>>& examples, const std::vector<double>& normalisers,
-                         std::int64_t step, at::Tensor& losses) {
-  const Decoder& decoder = *in_.decoder;
-  const ExampleBatch batch = in_.train->build(examples, 0, ExampleBatcher::kRowMultiple);
-  const PreparedBatch prepared = decoder.prepare(batch.packed);
-  const at::Tensor x = prefix_.rows_of(batch);
-  at::Tensor base_hidden;
-  if (objective_->needs_base_hidden()) {
-    const at::NoGradGuard no_gradients;
-    base_hidden = decoder.run_layers(x, prepared, prefix_.end_layer(), decoder.config().layers, nullptr);
+// Tokens of each member's whole batch.
+std::vector<std::int64_t> Trainer::accumulate_gradients(std::int64_t step) {
+  const std::vector<std::vector<std::size_t>> whole = batches(step);
+  std::vector<std::int64_t> tokens;
+  std::vector<double> weights;
+  std::vector<std::size_t> all;
+  for (const auto& examples : whole) {
+    // A member without examples contributes nothing; 1 only keeps the division defined.
+    weights.push_back(examples.empty() ? 1.0 : objective_->weight_of(examples));
+    tokens.push_back(examples.empty() ? 0 : in_.train->common_rows());
+    for (const std::size_t example : examples) tokens.back() += in_.train->own_rows(example);
+    all.insert(all.end(), examples.begin(), examples.end());
   }
-  const at::AutoGradMode with_gradients(true);
-  const at::Tensor leaf = in_.bank->parameters().detach().requires_grad_(true);
-  const auto hook = in_.bank->hook(leaf, /*training=*/true, static_cast<std::uint64_t>(step));
-  const at::Tensor hidden = decoder.run_layers(x, prepared, prefix_.end_layer(), decoder.config().layers, hook.get());
-  const MemberLosses member_losses = objective_->losses(hidden, base_hidden, batch.scoring, normalisers);
-  // Members share no parameter, so the gradient of the sum holds each member's own gradient in its row.
-  const auto gradients = torch::autograd::grad({member_losses.total.sum()}, {leaf});
-  in_.bank->gradients().add_(gradients[0]);
-  losses[0].add_(member_losses.data);
-  if (member_losses.divergence.defined()) losses[1].add_(member_losses.divergence);
+  prefix_.share(all, *in_.group);
+  at::Tensor normalisers;
+  Upload upload(in_.decoder->device());
+  upload.add(normalisers, weights, at::kDouble);
+  upload.send();
+
+  pass_->reset();
+  for (const auto& examples : cut_into_passes(own_share(whole), pass_size_)) accumulate(examples, normalisers, step);
+  // A loss that is not finite spoils its member's gradient, so that the sum tells every rank. 0 * finite is 0.
+  at::Tensor& gradients = in_.bank->gradients();
+  gradients.select(1, 0).add_((pass_->losses().sum(0) * 0.0).to(gradients.scalar_type()));
+  const std::uint64_t reduced = in_.group->reduced_bytes();
+  in_.group->all_reduce_sum(gradients);
+  CHORALE_ASSERT(in_.group->reduced_bytes() - reduced == gradients.nbytes(),
+                 "a step sums the group's adapter gradients over its ranks and nothing else");
+  return tokens;
+}
+
+void Trainer::accumulate(const std::vector<std::vector<std::size_t>>& examples, const at::Tensor& normalisers,
+                         std::int64_t step) {
+  const ExampleBatch batch = in_.train->build(examples, padding_);
+  pass_->run({prefix_.rows_of(batch), in_.decoder->prepare(batch.packed), batch.scoring, normalisers}, step);
 }
 
 }  // namespace chorale

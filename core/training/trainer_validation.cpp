@@ -68,6 +68,7 @@ void Trainer::validate(const std::vector<PredictionShare>& shares) {
   }
   for (const MemberState& state : stopping_.states()) report.training.push_back(state.training);
   const auto stopped = stopping_.validated(step_, report.metrics, in_.bank->parameters());
+  if (!stopped.empty()) optimiser_.follow(stopping_.states());
   in_.observer->validated(report);
   for (const std::int64_t m : stopped) {
     const MemberState& state = stopping_.states()[static_cast<std::size_t>(m)];

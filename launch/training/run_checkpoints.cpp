@@ -57,6 +57,7 @@ void RunCheckpoints::save_periodically(const AdapterBank& bank, Trainer& trainer
 
 void RunCheckpoints::save(const AdapterBank& bank, Trainer& trainer) {
   const std::int64_t step = trainer.steps_done();
+  trainer.settle();
   trainer.interval().collect();
   log_.exchange(step);
   std::optional<GroupCheckpoint> part;

@@ -26,9 +26,11 @@ struct TinyRunOptions {
   bool validation = false;
   std::size_t examples = 10;
   std::size_t common = 3;
-  std::uint64_t prefix_budget = 1U << 20U;
+  RowBudget prefix_budget = 1U << 20U;
   at::ScalarType dtype = at::kDouble;
   at::Device device = at::kCPU;
+  bool record_passes = false;
+  std::optional<PassSize> pass_size;
   bool random_b = true;  // false: B zero, as training starts
   TrainingObserver* observer = nullptr;
   Communicator* group = nullptr;  // null: one rank
@@ -72,6 +74,8 @@ class TinyRun {
     inputs.vary_data_order = options.vary_data_order;
     inputs.seed = 17;
     inputs.prefix_budget = options.prefix_budget;
+    inputs.record_passes = options.record_passes;
+    inputs.pass_size = options.pass_size;
     inputs.group = options.group != nullptr ? options.group : &alone_;
     inputs.observer = options.observer != nullptr ? options.observer : &silent_;
     trainer_ = std::make_unique<Trainer>(inputs);

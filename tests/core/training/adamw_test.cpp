@@ -1,6 +1,7 @@
 // AdamW: the fused kernel, the plain twin, and a float64 loop written from the definition.
 #include "core/training/adamw.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "support/catch.hpp"
@@ -24,23 +25,29 @@ struct Scalar {
 
 }  // namespace
 
-TEST_CASE("twenty steps equal the definition, decay differing between segments") {
+TEST_CASE("twenty steps equal the definition: decay by segment, rate by member and step, clipping") {
   const std::vector<DecaySegment> segments = {{0, 5, 0.0}, {5, 9, 0.5}};
+  const StepRates rates = {{1e-2, 3e-2}, {0.5, 1.0, 0.25}, 2.0};
   for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
     at::Tensor parameters = random_tensor({2, 9}, 51, type);
     std::vector<Scalar> expected(18);
     for (std::size_t i = 0; i < 18; ++i) {
       expected[i].p = parameters.view({-1})[static_cast<std::int64_t>(i)].item<double>();
     }
-    AdamW optimiser(parameters, {}, segments);
+    AdamW optimiser(parameters, {}, rates, segments);
     for (int t = 1; t <= 20; ++t) {
       const at::Tensor gradients = random_tensor({2, 9}, 100 + static_cast<std::uint64_t>(t), type);
-      const std::vector<MemberStep> steps = {{1e-2, 1.0, true}, {3e-2, 0.5, true}};
-      optimiser.step(parameters, gradients, steps);
-      for (std::size_t i = 0; i < 18; ++i) {
-        const bool second = i >= 9;
-        const double g = gradients.view({-1})[static_cast<std::int64_t>(i)].item<double>() * (second ? 0.5 : 1.0);
-        expected[i].step(g, second ? 3e-2 : 1e-2, i % 9 < 5 ? 0.0 : 0.5, t);
+      const AdamWReport& report = optimiser.step(parameters, gradients);
+      const double factor = rates.factors[static_cast<std::size_t>(std::min(t - 1, 2))];
+      for (std::size_t m = 0; m < 2; ++m) {
+        const at::Tensor row = gradients[static_cast<std::int64_t>(m)];
+        const double norm = row.to(at::kDouble).norm().item<double>();
+        CHECK(report.norms[static_cast<std::int64_t>(m)].item<double>() == Approx(norm).epsilon(1e-12));
+        const double scale = std::min(1.0, 2.0 / (norm + 1e-6));
+        for (std::size_t i = 0; i < 9; ++i) {
+          const double g = row[static_cast<std::int64_t>(i)].item<double>() * scale;
+          expected[m * 9 + i].step(g, factor * rates.learning_rates[m], i < 5 ? 0.0 : 0.5, t);
+        }
       }
     }
     double worst = 0.0;
@@ -52,26 +59,40 @@ TEST_CASE("twenty steps equal the definition, decay differing between segments")
   }
 }
 
-TEST_CASE("a member that is not updated keeps its bits and its count") {
-  at::Tensor parameters = random_tensor({3, 40}, 52, at::kFloat);
+TEST_CASE("a member that has stopped keeps its bits and its count, and one that diverges loses its adapters alone") {
+  at::Tensor parameters = random_tensor({4, 40}, 52, at::kFloat);
   const at::Tensor before = parameters.clone();
-  AdamW optimiser(parameters, {}, {{0, 40, 0.1}});
-  at::Tensor gradients = random_tensor({3, 40}, 53, at::kFloat);
+  AdamW optimiser(parameters, {}, {{1e-2, 1e-2, 1e-2, 1e-2}, {1.0}, std::nullopt}, {{0, 40, 0.1}});
+  at::Tensor gradients = random_tensor({4, 40}, 53, at::kFloat);
   gradients[1].fill_(NAN);
-  optimiser.step(parameters, gradients, {{1e-2, 1.0, true}, {1e-2, 1.0, false}, {1e-2, 1.0, true}});
+  gradients[3][7].fill_(INFINITY);
+  std::vector<MemberState> states(4);
+  states[1].training = false;
+  optimiser.follow(states);
+  optimiser.step(parameters, gradients);
   CHECK(same_bits(parameters[1], before[1]));
   CHECK(optimiser.first_moment()[1].abs().max().item<float>() == 0.0F);
-  const std::vector<std::int64_t> counts = {1, 0, 1};
+  const std::vector<std::int64_t> counts = {1, 0, 1, 0};
   CHECK(optimiser.counts() == counts);
   CHECK_FALSE(same_bits(parameters[0], before[0]));
+  CHECK(parameters[3].abs().max().item<float>() == 0.0F);
   CHECK(parameters.isfinite().all().item<bool>());
 }
 
-TEST_CASE("row norms are float64 norms") {
-  const at::Tensor gradients = random_tensor({2, 1000}, 54, at::kFloat) * 1e3;
-  const std::vector<double> norms = row_norms(gradients);
-  for (std::int64_t m = 0; m < 2; ++m) {
-    CHECK(norms[static_cast<std::size_t>(m)] ==
-          Approx(gradients[m].to(at::kDouble).norm().item<double>()).epsilon(1e-12));
+TEST_CASE("an optimiser that is restored goes on as the one it was taken from") {
+  const StepRates rates = {{1e-2, 2e-2}, {0.1, 0.2, 0.4, 0.8}, 1.0};
+  at::Tensor straight = random_tensor({2, 30}, 60, at::kFloat);
+  at::Tensor resumed = straight.clone();
+  AdamW first(straight, {}, rates, {{0, 30, 0.1}});
+  for (std::uint64_t t = 0; t < 2; ++t) first.step(straight, random_tensor({2, 30}, 61 + t, at::kFloat));
+  resumed.copy_(straight);
+  AdamW second(resumed, {}, rates, {{0, 30, 0.1}});
+  second.first_moment().copy_(first.first_moment());
+  second.second_moment().copy_(first.second_moment());
+  second.restore(2, first.counts(), std::vector<MemberState>(2));
+  for (std::uint64_t t = 2; t < 4; ++t) {
+    first.step(straight, random_tensor({2, 30}, 61 + t, at::kFloat));
+    second.step(resumed, random_tensor({2, 30}, 61 + t, at::kFloat));
   }
+  CHECK(same_bits(resumed, straight));
 }

@@ -2,9 +2,12 @@
 #include "core/training/trainer.hpp"
 
 #include <cmath>
+#include <filesystem>
 
 #include "core/base/errors.hpp"
 #include "support/catch.hpp"
+#include "support/input_error.hpp"
+#include "support/scratch_directory.hpp"
 #include "support/tensors.hpp"
 #include "support/tiny_run.hpp"
 
@@ -92,6 +95,13 @@ TEST_CASE("the frozen prefix's cache changes no bit") {
     options.prefix_budget = budget;
     CHECK(same_bits(trained(options), without));
   }
+  // In a file: the same, and nothing is left of it. A file system without room says so before anything starts.
+  const ScratchDirectory scratch;
+  options.prefix_budget = RowBudget(1U << 30U, RowPlace::file, scratch.path().string());
+  CHECK(same_bits(trained(options), without));
+  CHECK(std::filesystem::is_empty(scratch.path()));
+  options.prefix_budget = RowBudget(1U << 30U, RowPlace::file, scratch.file("missing"));
+  CHECK_THROWS_WITH(TinyRun(options), contains("training.prefix_cache"));
 }
 
 TEST_CASE("a member that turns non-finite is stopped, reported, and leaves the others' bits alone") {

@@ -1,0 +1,177 @@
+#include "core/kernels/device_adamw.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+
+#include "core/base/errors.hpp"
+#include "core/kernels/adamw_kernel.hpp"
+#include "core/kernels/parallel.hpp"
+
+namespace chorale {
+namespace {
+
+constexpr std::int64_t kNormPart =
+    8192;  // columns that one sum of squares covers: a sum's order is the same everywhere
+
+at::Tensor coefficient(const AdamWReport& report, AdamWCoefficient column) {
+  return report.coefficients.select(1, column).unsqueeze(1);
+}
+
+void take_norms(const at::Tensor& gradients, AdamWReport& report) {
+  report.norms.copy_(
+      at::linalg_vector_norm(gradients, 2, at::IntArrayRef{1}, /*keepdim=*/false, /*dtype=*/at::kDouble));
+}
+
+void decide_plain(const AdamWPlan& plan, AdamWState& state, AdamWReport& report) {
+  const AdamWSettings& settings = plan.settings;
+  const at::Tensor finite = report.norms.isfinite();
+  const at::Tensor update = state.training.logical_and(finite);
+  const at::Tensor taken = state.training.logical_and(finite.logical_not());
+  state.diverged_at.copy_(at::where(taken, state.step + 1, state.diverged_at));
+  state.training.copy_(update);
+  state.counts.add_(update);
+  const at::Tensor t = state.counts.to(at::kDouble);
+  const at::Tensor done = state.step.clamp_max(plan.factors.size(0) - 1);
+  const at::Tensor rate = plan.learning_rates * plan.factors.index_select(0, done);
+  const at::Tensor none = at::zeros_like(rate);
+  const auto set = [&](AdamWCoefficient column, const at::Tensor& value) {
+    report.coefficients.select(1, column).copy_(value);
+  };
+  set(kAction, update.to(at::kDouble) * kUpdate + taken.to(at::kDouble) * kTakeAway);
+  set(kGradientScale,
+      settings.clip_norm > 0.0 ? (settings.clip_norm / (report.norms + 1e-6)).clamp_max(1.0) : none + 1);
+  set(kStepSize, at::where(update, rate / (1.0 - at::pow(settings.beta1, t)), none));
+  set(kInverseRoot, at::where(update, (1.0 - at::pow(settings.beta2, t)).rsqrt(), none));
+  set(kLearningRate, rate);
+}
+
+void apply_plain(at::Tensor& parameters, const at::Tensor& gradients, const AdamWPlan& plan, AdamWState& state,
+                 const AdamWReport& report) {
+  const at::ScalarType type = parameters.scalar_type();
+  const at::Tensor action = coefficient(report, kAction);
+  const at::Tensor update = action.eq(kUpdate);
+  const AdamWSettings& settings = plan.settings;
+  const at::Tensor g = gradients * coefficient(report, kGradientScale).to(type);
+  at::Tensor& m1 = state.first_moment;
+  at::Tensor& m2 = state.second_moment;
+  m1.copy_(at::where(update, m1 * settings.beta1 + g * (1.0 - settings.beta1), m1));
+  m2.copy_(at::where(update, m2 * settings.beta2 + g * g * (1.0 - settings.beta2), m2));
+  // Every column's decay, found through the segment it lies in.
+  const at::Tensor columns = at::zeros({parameters.size(1)}, plan.segment_ends.options()).add_(1).cumsum(0) - 1;
+  const at::Tensor segment = columns.unsqueeze(1).ge(plan.segment_ends.unsqueeze(0)).sum(1);
+  const at::Tensor decay = plan.segment_decays.index_select(0, segment).unsqueeze(0);
+  const at::Tensor keep = (1.0 - coefficient(report, kLearningRate) * decay).to(type);
+  const at::Tensor denominator = m2.sqrt() * coefficient(report, kInverseRoot).to(type) + settings.epsilon;
+  const at::Tensor stepped = parameters * keep - coefficient(report, kStepSize).to(type) * m1 / denominator;
+  parameters.copy_(at::where(update, stepped, parameters).masked_fill_(action.eq(kTakeAway), 0.0));
+}
+
+void decide_on_cpu(const AdamWPlan& plan, AdamWState& state, AdamWReport& report) {
+  const std::int64_t step = *state.step.const_data_ptr<std::int64_t>();
+  const double factor = plan.factors.const_data_ptr<double>()[std::min(step, plan.factors.size(0) - 1)];
+  for (std::int64_t m = 0; m < report.norms.size(0); ++m) {
+    const AdamWMemberState member{state.training.mutable_data_ptr<bool>() + m,
+                                  state.counts.mutable_data_ptr<std::int64_t>() + m,
+                                  state.diverged_at.mutable_data_ptr<std::int64_t>() + m};
+    decide_member(plan.settings, report.norms.const_data_ptr<double>()[m],
+                  factor * plan.learning_rates.const_data_ptr<double>()[m], step, member,
+                  report.coefficients.mutable_data_ptr<double>() + m * kAdamWCoefficients);
+  }
+}
+
+void apply_on_cpu(at::Tensor& parameters, const at::Tensor& gradients, const AdamWPlan& plan, AdamWState& state,
+                  const AdamWReport& report) {
+  const std::int64_t width = parameters.size(1);
+  const auto* ends = plan.segment_ends.const_data_ptr<std::int64_t>();
+  const auto* decays = plan.segment_decays.const_data_ptr<double>();
+  for (std::int64_t m = 0; m < parameters.size(0); ++m) {
+    const double* c = report.coefficients.const_data_ptr<double>() + m * kAdamWCoefficients;
+    float* p = parameters.mutable_data_ptr<float>() + m * width;
+    if (c[kAction] == kTakeAway) std::fill(p, p + width, 0.0F);
+    if (c[kAction] != kUpdate) continue;
+    const float* g = gradients.const_data_ptr<float>() + m * width;
+    float* m1 = state.first_moment.mutable_data_ptr<float>() + m * width;
+    float* m2 = state.second_moment.mutable_data_ptr<float>() + m * width;
+    AdamWConstants constants;
+    constants.beta1 = static_cast<float>(plan.settings.beta1);
+    constants.beta2 = static_cast<float>(plan.settings.beta2);
+    constants.one_minus_beta1 = static_cast<float>(1.0 - plan.settings.beta1);
+    constants.one_minus_beta2 = static_cast<float>(1.0 - plan.settings.beta2);
+    constants.epsilon = static_cast<float>(plan.settings.epsilon);
+    constants.step_size = static_cast<float>(c[kStepSize]);
+    constants.inverse_root = static_cast<float>(c[kInverseRoot]);
+    constants.gradient_scale = static_cast<float>(c[kGradientScale]);
+    std::int64_t begin = 0;
+    for (std::int64_t s = 0; s < plan.segment_ends.size(0); ++s) {
+      constants.keep = static_cast<float>(1.0 - c[kLearningRate] * decays[s]);
+      for_rows(ends[s] - begin, 1, [&](std::int64_t from, std::int64_t to) {
+        const std::int64_t at = begin + from;
+        adamw_kernel(p + at, g + at, m1 + at, m2 + at, to - from, constants);
+      });
+      begin = ends[s];
+    }
+  }
+}
+
+void check(const at::Tensor& parameters, const at::Tensor& gradients, const AdamWPlan& plan) {
+  CHORALE_ASSERT(parameters.is_contiguous() && gradients.is_contiguous() && parameters.sizes() == gradients.sizes(),
+                 "parameters and gradients are two flat buffers of one shape");
+  CHORALE_ASSERT(plan.learning_rates.size(0) == parameters.size(0) && plan.factors.size(0) > 0 &&
+                     plan.segment_ends.size(0) == plan.segment_decays.size(0),
+                 "an optimiser's plan speaks of the members and columns there are");
+}
+
+}  // namespace
+
+AdamWState make_adamw_state(const at::Tensor& parameters) {
+  const std::int64_t members = parameters.size(0);
+  const std::int64_t parts = std::max<std::int64_t>(1, (parameters.size(1) + kNormPart - 1) / kNormPart);
+  const at::TensorOptions options = parameters.options();
+  AdamWState state;
+  state.first_moment = at::zeros_like(parameters);
+  state.second_moment = at::zeros_like(parameters);
+  state.training = at::zeros({members}, options.dtype(at::kBool)).fill_(true);
+  state.counts = at::zeros({members}, options.dtype(at::kLong));
+  state.diverged_at = at::zeros({members}, options.dtype(at::kLong));
+  state.step = at::zeros({1}, options.dtype(at::kLong));
+  state.partial_sums = at::zeros({members, parts}, options.dtype(at::kDouble));
+  return state;
+}
+
+AdamWReport make_adamw_report(const at::Tensor& parameters) {
+  const at::TensorOptions options = parameters.options().dtype(at::kDouble);
+  return {at::zeros({parameters.size(0)}, options), at::zeros({parameters.size(0), kAdamWCoefficients}, options)};
+}
+
+void device_adamw_step(at::Tensor& parameters, const at::Tensor& gradients, const at::Tensor& compute_copy,
+                       const AdamWPlan& plan, AdamWState& state, AdamWReport& report) {
+  const bool fused = parameters.is_cpu() && parameters.scalar_type() == at::kFloat;
+  if (!fused) {
+    device_adamw_step_plain(parameters, gradients, compute_copy, plan, state, report);
+    return;
+  }
+  check(parameters, gradients, plan);
+  take_norms(gradients, report);
+  decide_on_cpu(plan, state, report);
+  apply_on_cpu(parameters, gradients, plan, state, report);
+  if (compute_copy.defined()) compute_copy.copy_(parameters);
+  state.step.add_(1);
+}
+
+void device_adamw_step_plain(at::Tensor& parameters, const at::Tensor& gradients, const at::Tensor& compute_copy,
+                             const AdamWPlan& plan, AdamWState& state, AdamWReport& report) {
+  check(parameters, gradients, plan);
+  take_norms(gradients, report);
+  decide_plain(plan, state, report);
+  apply_plain(parameters, gradients, plan, state, report);
+  if (compute_copy.defined()) compute_copy.copy_(parameters);
+  state.step.add_(1);
+}
+
+}  // namespace chorale

@@ -1,0 +1,118 @@
+#include "core/training/gradient_pass.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "core/base/errors.hpp"
+
+namespace chorale {
+
+std::vector<at::Tensor> PassInputs::tensors() const {
+  std::vector<at::Tensor> all = {x, normalisers, prepared.output_index};
+  for (const at::Tensor& tensor : scoring.tensors()) all.push_back(tensor);
+  for (const AttentionPlanPtr& plan : {prepared.all_rows, prepared.outputs_only}) {
+    for (const at::Tensor& tensor : plan->tensors()) all.push_back(tensor);
+  }
+  return all;
+}
+
+std::vector<std::int64_t> PassInputs::shape() const {
+  std::vector<std::int64_t> all;
+  for (const at::Tensor& tensor : tensors()) {
+    all.push_back(tensor.dim());
+    all.insert(all.end(), tensor.sizes().begin(), tensor.sizes().end());
+  }
+  for (const auto* offsets : {&prepared.rows.stream_offsets, &prepared.outputs.stream_offsets}) {
+    all.insert(all.end(), offsets->begin(), offsets->end());
+  }
+  for (const AttentionPlanPtr& plan : {prepared.all_rows, prepared.outputs_only}) {
+    const std::vector<std::int64_t> own = plan->shape();
+    all.insert(all.end(), own.begin(), own.end());
+  }
+  all.push_back(scoring.examples);
+  all.push_back(scoring.choices);
+  // Whether picks are weighted is decided by the host.
+  all.push_back(scoring.pick_output.defined() && scoring.real_picks < scoring.pick_output.size(0) ? 1 : 0);
+  return all;
+}
+
+void PassInputs::take(const PassInputs& other) {
+  prepared.all_rows->take(*other.prepared.all_rows);
+  prepared.outputs_only->take(*other.prepared.outputs_only);
+  prepared.rows.row_keys = other.prepared.rows.row_keys;
+  prepared.outputs.row_keys = other.prepared.outputs.row_keys;
+  x.copy_(other.x, /*non_blocking=*/true);
+  normalisers.copy_(other.normalisers, /*non_blocking=*/true);
+  prepared.output_index.copy_(other.prepared.output_index, /*non_blocking=*/true);
+  const std::vector<at::Tensor> own = scoring.tensors();
+  const std::vector<at::Tensor> theirs = other.scoring.tensors();
+  for (std::size_t i = 0; i < own.size(); ++i) own[i].copy_(theirs[i], /*non_blocking=*/true);
+  scoring.example_offsets = other.scoring.example_offsets;
+  scoring.example_index = other.scoring.example_index;
+  scoring.real_picks = other.scoring.real_picks;
+}
+
+GradientPass::GradientPass(const Decoder& decoder, AdapterBank& bank, const Objective& objective,
+                           std::int64_t first_layer, bool record)
+    : decoder_(decoder),
+      bank_(bank),
+      objective_(objective),
+      first_layer_(first_layer),
+      record_(record),
+      losses_(at::zeros({2, bank.member_count()}, bank.parameters().options().dtype(at::kDouble))) {
+  CHORALE_ASSERT(!record || bank.config().dropout == 0.0, "passes with dropout differ from step to step");
+}
+
+void GradientPass::reset() {
+  losses_.zero_();
+  bank_.gradients().zero_();
+}
+
+void GradientPass::run(const PassInputs& inputs, std::int64_t step) {
+  if (!record_) {
+    compute(inputs, step);
+    return;
+  }
+  std::vector<std::int64_t> shape = inputs.shape();
+  auto found = recorded_.find(shape);
+  if (found == recorded_.end()) {
+    if (recorded_.size() == kRecordings) {
+      compute(inputs, step);
+      return;
+    }
+    found = recorded_.emplace(std::move(shape), Recorded{inputs, make_recording(decoder_.device()), false}).first;
+    Recorded& here = found->second;
+    here.work->rehearse([this, &here, step] { compute(here.inputs, step); });
+    return;
+  }
+  Recorded& here = found->second;
+  here.inputs.take(inputs);
+  if (!here.ready) {
+    here.work->record([this, &here, step] { compute(here.inputs, step); });
+    here.ready = true;
+  }
+  here.work->replay();
+}
+
+void GradientPass::compute(const PassInputs& in, std::int64_t step) {
+  const std::int64_t layers = decoder_.config().layers;
+  at::Tensor base_hidden;
+  if (objective_.needs_base_hidden()) {
+    const at::NoGradGuard no_gradients;
+    base_hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, nullptr);
+  }
+  const at::AutoGradMode with_gradients(true);
+  const at::Tensor leaf = bank_.parameters().detach().requires_grad_(true);
+  const auto hook = bank_.hook(leaf, /*training=*/true, static_cast<std::uint64_t>(step));
+  const at::Tensor hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, hook.get());
+  const MemberLosses member_losses = objective_.losses(hidden, base_hidden, in.scoring, in.normalisers);
+  // Members share no parameter, so the gradient of the sum holds each member's own gradient in its row.
+  const auto gradients = torch::autograd::grad({member_losses.total.sum()}, {leaf});
+  bank_.gradients().add_(gradients[0]);
+  losses_[0].add_(member_losses.data);
+  if (member_losses.divergence.defined()) losses_[1].add_(member_losses.divergence);
+}
+
+}  // namespace chorale

@@ -1,0 +1,74 @@
+// One pass forward and back: from a batch on the device to the adapters' gradients.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "core/adapters/adapter_bank.hpp"
+#include "core/inference/example_batcher.hpp"
+#include "core/model/decoder.hpp"
+#include "core/model/recording.hpp"
+#include "core/training/objective.hpp"
+
+namespace chorale {
+
+/// Everything a pass reads that changes from step to step.
+struct PassInputs {
+  at::Tensor x;  // [rows, hidden] input of the first layer that is run
+  PreparedBatch prepared;
+  ScoringPlan scoring;
+  at::Tensor normalisers;  // [members] float64: what each member's losses are divided by
+
+  /// All tensors, in a fixed order.
+  [[nodiscard]] std::vector<at::Tensor> tensors() const;
+  /// What two passes must have in common to be the same work: shapes, and where members' rows lie.
+  [[nodiscard]] std::vector<std::int64_t> shape() const;
+  /// Becomes `other`, which has the same shape, with this one's tensors refilled where they are.
+  void take(const PassInputs& other);
+};
+
+/// Runs passes. Where it may record, the first pass of a shape runs as it is, the second is recorded, and from then on
+/// the device repeats it without the host's part. Beyond kRecordings shapes passes run as they are.
+class GradientPass {
+ public:
+  static constexpr std::size_t kRecordings = 16;
+
+  /// What is referred to must outlive this. first_layer: where `x` comes in. Recording needs batches whose dropout is
+  /// off, for masks differ from step to step.
+  GradientPass(const Decoder& decoder, AdapterBank& bank, const Objective& objective, std::int64_t first_layer,
+               bool record);
+
+  /// Adds the pass's gradients to the bank's, and its losses to losses(). `step` keys dropout. Never waits for the
+  /// device.
+  void run(const PassInputs& inputs, std::int64_t step);
+
+  /// [2, members] float64: cross-entropy and divergence of all passes since reset(), the same buffer always.
+  [[nodiscard]] const at::Tensor& losses() const { return losses_; }
+  /// Zeroes losses() and the bank's gradients.
+  void reset();
+
+  /// Shapes recorded so far.
+  [[nodiscard]] std::size_t recordings() const { return recorded_.size(); }
+
+ private:
+  struct Recorded {
+    PassInputs inputs;
+    std::unique_ptr<Recording> work;
+    bool ready = false;  // recorded, not only rehearsed
+  };
+  void compute(const PassInputs& inputs, std::int64_t step);
+
+  const Decoder& decoder_;
+  AdapterBank& bank_;
+  const Objective& objective_;
+  std::int64_t first_layer_;
+  bool record_;
+  at::Tensor losses_;
+  std::map<std::vector<std::int64_t>, Recorded> recorded_;
+};
+
+}  // namespace chorale
