@@ -114,6 +114,14 @@ void point_latest(const std::string& checkpoints, std::int64_t step) {
   write_file_atomically((fs::path(checkpoints) / "LATEST").string(), checkpoint_name(step) + "\n");
 }
 
+void adopt_checkpoint(const std::string& directory, const std::string& checkpoints, std::int64_t step) {
+  const std::string temporary = temporary_path(checkpoints, step);
+  remove(temporary);
+  rename(directory, temporary);
+  publish_checkpoint(checkpoints, step);
+  point_latest(checkpoints, step);
+}
+
 void commit_checkpoint(const std::string& checkpoints, std::int64_t step, std::int64_t groups) {
   write_manifest(temporary_path(checkpoints, step), step, groups);
   publish_checkpoint(checkpoints, step);

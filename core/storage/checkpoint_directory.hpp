@@ -51,6 +51,10 @@ void point_latest(const std::string& checkpoints, std::int64_t step);
 /// The last three stages: all groups' files are in the temporary directory of `step`.
 void commit_checkpoint(const std::string& checkpoints, std::int64_t step, std::int64_t groups);
 
+/// Takes the whole checkpoint `directory` of the same file system, manifest and all, to <checkpoints> as that of
+/// `step`, in place of one that is there. StorageError.
+void adopt_checkpoint(const std::string& directory, const std::string& checkpoints, std::int64_t step);
+
 /// A checkpoint whose manifest has been checked.
 struct FoundCheckpoint {
   std::string directory;

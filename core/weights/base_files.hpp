@@ -37,7 +37,8 @@ class BaseFiles {
   virtual void read_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<float> out) const = 0;
   /// Lets the kernel drop the mapped pages read so far (they come back from the file when needed).
   virtual void release_pages() const = 0;
-  /// SHA-256 (hex) over the tensors' file bytes in order of their names in the file.
+  /// SHA-256 (hex) over the tensors' file bytes in order of their names in the file. Computed once, and remembered; for
+  /// one thread.
   [[nodiscard]] virtual std::string fingerprint() const = 0;
 };
 

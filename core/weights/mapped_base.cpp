@@ -56,12 +56,13 @@ class MappedBase : public BaseFiles {
   }
 
   std::string fingerprint() const override {
+    if (!fingerprint_.empty()) return fingerprint_;
     Sha256 hash;
     for (const TensorView& tensor : layout_.source->tensors()) {
       stop_if_asked("tensor");
       hash.update(tensor.bytes);
     }
-    return hash.finish();
+    return fingerprint_ = hash.finish();
   }
 
  private:
@@ -82,6 +83,7 @@ class MappedBase : public BaseFiles {
 
   BaseLayout layout_;
   std::map<std::string, Entry, std::less<>> entries_;
+  mutable std::string fingerprint_;  // once it was asked for: gigabytes were read for it
 };
 
 const TensorView& MappedBase::checked(const ExpectedTensor& expected) const {

@@ -17,7 +17,7 @@
 #include "launch/progress/progress.hpp"
 #include "launch/recipe/files.hpp"
 #include "launch/recipe/notes.hpp"
-#include "launch/training/run_training.hpp"
+#include "launch/training/growth.hpp"
 #include "launch/training/same_inputs.hpp"
 
 namespace chorale {
@@ -90,7 +90,7 @@ void train(const Options& options, World& world) {
   check_same_recipe(recipe, world);
   for (const std::string& note : recipe_notes(recipe)) spdlog::info("{}", note);
   Progress progress(progress_mode(common_options().shows_progress()));
-  const RunResult result = run_training(recipe, options.resume, world, progress);
+  const RunResult result = train_or_grow(recipe, options.resume, world, progress);
   world.on_root([&] { print_result(recipe, result); });
 }
 
@@ -105,7 +105,8 @@ void add_train_command(CLI::App& app, World& world) {
   command->footer(
       "Examples:\n"
       "  chorale train recipes/quickstart.yaml seed=7 output.directory=runs/seed7\n"
-      "  mpirun -n 4 --bind-to none chorale train recipes/quickstart.yaml --resume\n");
+      "  mpirun -n 4 --bind-to none chorale train recipes/quickstart.yaml --resume\n"
+      "  chorale train recipes/quickstart.yaml ensemble.members=8 --resume   (adds members to a run of fewer)\n");
   command->callback([options, &world] { train(*options, world); });
 }
 

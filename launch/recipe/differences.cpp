@@ -65,9 +65,8 @@ std::string shown(const std::string& value) {
 std::string complaint(const RecipeDifference& difference, const std::string& where) {
   if (difference.key == "ensemble.members") {
     return fmt::format(
-        "{}: ensemble.members: the run has {}, the recipe {}; members cannot be added to a run or taken from it. Set "
-        "it "
-        "to {}, or start another run in another output.directory",
+        "{}: ensemble.members: the run has {}, the recipe {}; members can be added to a run, not taken from it. Set it "
+        "to {} or more, or start another run in another output.directory",
         where, difference.before, difference.after, difference.before);
   }
   const std::string remedy =
@@ -76,10 +75,28 @@ std::string complaint(const RecipeDifference& difference, const std::string& whe
                      difference.key, shown(difference.before), shown(difference.after), remedy);
 }
 
-// The stored recipe as this program would write it.
-std::string resolved_again(const std::string& stored, const std::string& where) {
+// Every member of `before` has the learning rate in `after` that it had, whichever of the two ways it is written.
+bool keeps_rates(const Recipe& before, const Recipe& after) {
+  const auto rate = [](const Recipe& recipe, std::int64_t member) {
+    const std::vector<double>& rates = recipe.training.learning_rate;
+    return rates.size() > 1 ? rates[static_cast<std::size_t>(member)] : rates[0];
+  };
+  for (std::int64_t member = 0; member < before.ensemble.members; ++member) {
+    if (rate(before, member) != rate(after, member)) return false;
+  }
+  return true;
+}
+
+// What more members bring with them.
+bool comes_with_growth(const std::string& key, const Recipe& before, const Recipe& after) {
+  if (after.ensemble.members <= before.ensemble.members) return false;
+  const bool is_rate = key == "training.learning_rate" || key.starts_with("training.learning_rate.");
+  return key == "ensemble.members" || (is_rate && keeps_rates(before, after));
+}
+
+Recipe stored_recipe_of(const std::string& stored, const std::string& where) {
   try {
-    return resolved_yaml(load_recipe_text(stored, where));
+    return load_recipe_text(stored, where);
   } catch (const UsageError& error) {
     throw UsageError(
         fmt::format("{}: the recipe this run was begun with cannot be read by this program: go on with the "
@@ -116,10 +133,11 @@ std::vector<RecipeDifference> recipe_differences(const std::string& old_resolved
 }
 
 void check_resumable(const std::string& stored_recipe, const Recipe& recipe, const std::string& where) {
+  const Recipe before = stored_recipe_of(stored_recipe, where);
   std::string complaints;
-  for (const RecipeDifference& difference :
-       recipe_differences(resolved_again(stored_recipe, where), resolved_yaml(recipe))) {
-    if (may_change(difference.key)) continue;
+  // Both as this program writes them.
+  for (const RecipeDifference& difference : recipe_differences(resolved_yaml(before), resolved_yaml(recipe))) {
+    if (may_change(difference.key) || comes_with_growth(difference.key, before, recipe)) continue;
     complaints += (complaints.empty() ? "" : "\n") + complaint(difference, where);
   }
   if (!complaints.empty()) throw UsageError(complaints);

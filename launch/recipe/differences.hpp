@@ -28,9 +28,10 @@ struct RecipeDifference {
                                                                const std::string& new_resolved_yaml);
 
 /// UsageError, one line per key, when `recipe` changes what must stay as it was for a resumed run to be the same run.
-/// May change: training.epochs, training.steps, evaluation, checkpoint, output, distributed, data.shifted, data.test.
-/// `stored_recipe` is resolved YAML, maybe of an earlier version of this program: keys that are new since then have
-/// their defaults. `where` names its place in the messages.
+/// May change: training.epochs, training.steps, evaluation, checkpoint, output, distributed, data.shifted, data.test;
+/// ensemble.members may grow, and with it the list of learning rates. `stored_recipe` is resolved YAML, maybe of an
+/// earlier version of this program: keys that are new since then have their defaults. `where` names its place in the
+/// messages.
 void check_resumable(const std::string& stored_recipe, const Recipe& recipe, const std::string& where);
 
 }  // namespace chorale

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include "core/base/errors.hpp"
-#include "core/base/strict_json.hpp"
 #include "core/storage/predictions_file.hpp"
 #include "launch/recipe/differences.hpp"
+#include "launch/results/whole_checkpoint.hpp"
+#include "launch/training/log_lines.hpp"
 
 namespace chorale {
 namespace {
@@ -85,13 +85,9 @@ MergePart read_part(const std::string& directory) {
     throw UsageError(fmt::format(
         "{}: is not finished, it has no metrics.json. Go on with it by `chorale train --resume`.", directory));
   }
-  for (const std::string& file : part.run.checkpoint().files) {
-    CheckpointContent content = read_checkpoint_file(file);
-    part.header = std::move(content.header);
-    std::move(content.members.begin(), content.members.end(), std::back_inserter(part.members));
-  }
-  std::sort(part.members.begin(), part.members.end(),
-            [](const StoredMember& a, const StoredMember& b) { return a.member < b.member; });
+  CheckpointContent content = read_members(part.run.checkpoint().files, 0, part.run.recipe().ensemble.members);
+  part.header = std::move(content.header);
+  part.members = std::move(content.members);
   const std::string predictions = part.run.file("predictions.h5");
   if (std::filesystem::exists(predictions)) part.predictions = read_predictions_file(predictions);
   return part;
@@ -140,13 +136,10 @@ Recipe merged_recipe(const std::vector<MergePart>& parts, const std::string& out
   return recipe;
 }
 
-std::vector<MemberToStore> merged_members(const std::vector<MergePart>& parts) {
-  std::vector<MemberToStore> members;
+std::vector<const StoredMember*> merged_members(const std::vector<MergePart>& parts) {
+  std::vector<const StoredMember*> members;
   for (const MergePart& part : parts) {
-    for (const StoredMember& member : part.members) {
-      members.push_back({static_cast<std::uint32_t>(members.size()), member.parameters, member.first_moment,
-                         member.second_moment, member.progress, member.best, member.continued});
-    }
+    for (const StoredMember& member : part.members) members.push_back(&member);
   }
   return members;
 }
@@ -164,24 +157,13 @@ std::string merged_log(const std::vector<MergePart>& parts) {
   std::vector<nlohmann::json> lines;
   std::int64_t offset = 0;
   for (const MergePart& part : parts) {
-    const std::string path = part.run.file("log.jsonl");
-    std::ifstream file(path);
-    std::size_t number = 0;
-    for (std::string text; std::getline(file, text);) {
-      nlohmann::json line = parse_strict_json(text, path, ++number);
-      if (!line.is_object() || !line.contains("member") || !line.contains("step")) continue;
+    for (nlohmann::json& line : member_lines(part.run.file("log.jsonl"))) {
       line["member"] = line["member"].get<std::int64_t>() + offset;
-      line.erase("pooled_validation");  // of another ensemble
       lines.push_back(std::move(line));
     }
     offset += static_cast<std::int64_t>(part.members.size());
   }
-  std::stable_sort(lines.begin(), lines.end(), [](const nlohmann::json& a, const nlohmann::json& b) {
-    return a["step"].get<std::int64_t>() < b["step"].get<std::int64_t>();
-  });
-  std::string text;
-  for (const nlohmann::json& line : lines) text += line.dump() + "\n";
-  return text;
+  return log_text(std::move(lines));
 }
 
 nlohmann::json merged_training(const std::vector<MergePart>& parts) {

@@ -31,8 +31,8 @@ void check_mergeable(const std::vector<MergePart>& parts);
 /// The first run's recipe with all members, its results in `output`.
 [[nodiscard]] Recipe merged_recipe(const std::vector<MergePart>& parts, const std::string& output);
 
-/// Every member as a checkpoint stores it, numbered from 0; views into `parts`, which must outlive the result.
-[[nodiscard]] std::vector<MemberToStore> merged_members(const std::vector<MergePart>& parts);
+/// Every member in its place; these look into `parts`, which must outlive the result.
+[[nodiscard]] std::vector<const StoredMember*> merged_members(const std::vector<MergePart>& parts);
 
 /// The sets that all runs have predicted, with all members; examples and labels must be the same everywhere. UsageError
 /// naming set and runs where they are not; a set that only some runs have is left out with a warning, and so is a

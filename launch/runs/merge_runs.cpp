@@ -7,11 +7,9 @@
 
 #include "core/base/atomic_file.hpp"
 #include "core/base/errors.hpp"
-#include "core/storage/checkpoint_directory.hpp"
-#include "core/storage/checkpoint_file.hpp"
 #include "core/storage/predictions_file.hpp"
 #include "core/storage/run_lock.hpp"
-#include "distributed/placement.hpp"
+#include "launch/results/whole_checkpoint.hpp"
 #include "launch/runs/merge_parts.hpp"
 #include "launch/runs/run_evaluation.hpp"
 #include "launch/training/evaluation.hpp"
@@ -19,17 +17,6 @@
 
 namespace chorale {
 namespace {
-
-void write_checkpoint(const std::vector<MergePart>& parts, const Recipe& recipe, std::int64_t step,
-                      const std::string& checkpoints) {
-  CheckpointHeader header = parts.front().header;
-  header.recipe = resolved_yaml(recipe);
-  header.placement = to_json(place(recipe.ensemble.members, 1, std::nullopt)).dump();
-  header.step = step;
-  const std::string unfinished = begin_checkpoint(checkpoints, step);
-  write_checkpoint_file(unfinished + "/" + group_file_name(0), header, merged_members(parts));
-  commit_checkpoint(checkpoints, step, 1);
-}
 
 nlohmann::json sources(const std::vector<MergePart>& parts) {
   nlohmann::json list = nlohmann::json::array();
@@ -69,7 +56,8 @@ class Merge {
     // First of all: whatever comes of the rest, this directory is none to train on.
     write_file_atomically(directory_->file(kMergedName), sources(parts_).dump(2) + "\n");
     write_file_atomically(directory_->file("recipe.yaml"), resolved_yaml(recipe_));
-    write_checkpoint(parts_, recipe_, training_["steps"].get<std::int64_t>(), directory_->file("checkpoints"));
+    write_whole_checkpoint(parts_.front().header, merged_members(parts_), recipe_,
+                           training_["steps"].get<std::int64_t>(), directory_->file("checkpoints"));
     write_file_atomically(directory_->file("log.jsonl"), merged_log(parts_));
   }
 

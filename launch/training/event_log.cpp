@@ -29,17 +29,19 @@ void append(std::vector<EventScalar>& scalars, const std::string& group, const n
 
 }  // namespace
 
-EventLog::EventLog(std::string directory, std::int64_t members, std::int64_t steps_done)
-    : directory_(std::move(directory)), ensemble_(directory_ + "/ensemble", steps_done + 1) {
+EventLog::EventLog(std::string directory, std::int64_t first_member, std::int64_t members, std::int64_t steps_done)
+    : directory_(std::move(directory)),
+      first_(static_cast<std::size_t>(first_member)),
+      ensemble_(directory_ + "/ensemble", steps_done + 1) {
   EventFile::remove(directory_ + "/ensemble", kResult);
-  for (std::size_t member = 0; member < static_cast<std::size_t>(members); ++member) {
-    EventFile::remove(member_directory(member), kResult);
-    members_.emplace_back(member_directory(member), steps_done + 1);
+  for (std::size_t member = first_; member < first_ + static_cast<std::size_t>(members); ++member) {
+    EventFile::remove(member_directory(directory_, member), kResult);
+    members_.emplace_back(member_directory(directory_, member), steps_done + 1);
   }
 }
 
-std::string EventLog::member_directory(std::size_t member) const {
-  return fmt::format("{}/member_{:03}", directory_, member);
+std::string EventLog::member_directory(const std::string& directory, std::size_t member) {
+  return fmt::format("{}/member_{:03}", directory, member);
 }
 
 void EventLog::write(const nlohmann::json& line, double wall_time) {
@@ -50,7 +52,7 @@ void EventLog::write(const nlohmann::json& line, double wall_time) {
   } else {
     append(scalars, "train", line, kTraining);
   }
-  members_.at(line["member"].get<std::size_t>()).write(wall_time, step, scalars);
+  members_.at(line["member"].get<std::size_t>() - first_).write(wall_time, step, scalars);
   const auto pooled = line.find("pooled_validation");
   if (pooled == line.end() || step == pooled_step_) return;  // all members' lines of a step carry the same
   scalars.clear();
@@ -70,7 +72,7 @@ void EventLog::write_result(std::int64_t step, const nlohmann::json& datasets) c
   for (const auto& [name, dataset] : datasets.items()) {
     if (name == "validation") continue;  // its curve is there already
     for (std::size_t m = 0; m < members.size() && dataset.contains("members"); ++m) {
-      append(members[m], name, dataset["members"]["each"][m], kMetrics);
+      append(members[m], name, dataset["members"]["each"][first_ + m], kMetrics);
     }
     if (dataset.contains("ensemble")) append(ensemble, name, dataset["ensemble"], kMetrics);
     if (dataset.contains("uncertainty")) append(ensemble, name + "/uncertainty", dataset["uncertainty"], kUncertainty);
@@ -82,7 +84,7 @@ void EventLog::write_result(std::int64_t step, const nlohmann::json& datasets) c
     file.write(now, step, scalars);
     file.sync();
   };
-  for (std::size_t m = 0; m < members.size(); ++m) put(member_directory(m), members[m]);
+  for (std::size_t m = 0; m < members.size(); ++m) put(member_directory(directory_, first_ + m), members[m]);
   put(directory_ + "/ensemble", ensemble);
 }
 

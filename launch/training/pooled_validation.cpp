@@ -17,7 +17,7 @@ PooledValidation::PooledValidation(const RunWorld& run, EvaluationConfig evaluat
 }
 
 void PooledValidation::take(const ValidationReport& report) {
-  if (!run_.leads_group()) return;
+  if (!run_.leads_group() || run_.first_member() > 0) return;
   if (report.choices != nullptr) choices_ = *report.choices;
   if (report.tokens != nullptr) tokens_ = *report.tokens;
   pending_ = true;

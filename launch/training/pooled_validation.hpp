@@ -17,7 +17,8 @@ class PooledValidation {
   /// `run` must outlive this. `members`: of the whole ensemble.
   PooledValidation(const RunWorld& run, EvaluationConfig evaluation, std::size_t members);
 
-  /// Called with every validation of this rank's group.
+  /// Called with every validation of this rank's group. Members that others wait for are no ensemble by themselves, so
+  /// theirs are not kept.
   void take(const ValidationReport& report);
   /// On rank 0 the metrics {nll, accuracy, ece} (completion: nll) of the mean of all members' probabilities, members
   /// that have stopped as they were then; null when a group has not validated since the last call, as it no longer does

@@ -63,7 +63,8 @@ void RunControl::stop(const StepAgreement::Outcome& asked) {
 bool RunControl::in_all_groups(bool of_this_group) {
   log_.pause();
   log_.exchange(trainer_->steps_done());
-  return run_.all(of_this_group);
+  // Those that are trained already go on whatever becomes of these.
+  return run_.all(of_this_group) && run_.first_member() == 0;
 }
 
 }  // namespace chorale

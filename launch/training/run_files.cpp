@@ -10,7 +10,10 @@
 #include "core/base/errors.hpp"
 #include "core/base/file_calls.hpp"
 #include "core/base/whole_file.hpp"
+#include "core/storage/predictions_file.hpp"
 #include "launch/recipe/differences.hpp"
+#include "launch/results/report_files.hpp"
+#include "launch/results/report_source.hpp"
 #include "launch/results/run_reader.hpp"
 #include "launch/training/log_file.hpp"
 
@@ -60,17 +63,31 @@ RunFiles::RunFiles(const Recipe& recipe, bool resume)
 double RunFiles::begin(const Recipe& recipe, std::int64_t step) const {
   directory_.remove_unfinished();
   // First of all: metrics of what the run was, beside the recipe of what it becomes, would make it a finished one.
-  const std::string metrics = file("metrics.json");
-  if (fs::exists(metrics)) {
-    if (const int failure = file_calls::unlink(metrics); failure != 0) throw_storage_error("remove", metrics, failure);
-    sync_directory(directory_.path());
-  }
+  remove_metrics();
   const double seconds = LogFile::cut_after(file("log.jsonl"), step);
   write_file_atomically(file("recipe.yaml"), resolved_yaml(recipe));
   return seconds;
 }
 
-void RunFiles::finish(const RunResult& result) const {
+void RunFiles::remove_metrics() const {
+  remove(file("metrics.json"));
+}
+
+void RunFiles::remove(const std::string& path) const {
+  if (!fs::exists(path)) return;
+  if (const int failure = file_calls::unlink(path); failure != 0) throw_storage_error("remove", path, failure);
+  sync_directory(directory_.path());
+}
+
+void RunFiles::finish(const Recipe& recipe, const std::vector<Predictions>& predictions,
+                      const RunResult& result) const {
+  const std::string path = file("predictions.h5");
+  if (predictions.empty()) {
+    remove(path);
+  } else {
+    write_predictions(path, predictions);
+  }
+  write_report_of_training(report_run(recipe, resolved_yaml(recipe), result.metrics, result.timings));
   write_file_atomically(file("timings.json"), result.timings.dump(2) + "\n");
   write_file_atomically(file("metrics.json"), result.metrics.dump(2) + "\n");
 }

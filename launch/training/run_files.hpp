@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "core/ensemble/predictions.hpp"
 #include "core/storage/run_lock.hpp"
 #include "launch/recipe/recipe.hpp"
 #include "launch/training/run_directory.hpp"
@@ -26,10 +28,14 @@ class RunFiles {
   /// Before training goes on: recipe.yaml as it is now, no metrics of an earlier life, and a log that ends at `step`.
   /// Returns the seconds the log has counted so far.
   [[nodiscard]] double begin(const Recipe& recipe, std::int64_t step) const;
-  /// timings.json, then metrics.json.
-  void finish(const RunResult& result) const;
+  /// predictions.h5 (removed where there are none any more), report.html, timings.json, then metrics.json.
+  void finish(const Recipe& recipe, const std::vector<Predictions>& predictions, const RunResult& result) const;
+  /// The run is none that is finished from here on, for what was measured of it is about to be of another one.
+  void remove_metrics() const;
 
  private:
+  void remove(const std::string& path) const;
+
   RunDirectory directory_;
   RunLock lock_;
   std::optional<RunResult> finished_;

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
 #include <utility>
 
 #include "core/base/errors.hpp"
+#include "launch/training/log_lines.hpp"
 #include "launch/training/run_result.hpp"
 
 namespace chorale {
@@ -16,12 +16,6 @@ namespace {
 
 nlohmann::json number(double value) {
   return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
-}
-
-// Steps in order; at one step the interval before the validation, and what is to be said last; members in order.
-auto place_of(const nlohmann::json& line) {
-  const int kind = line.contains("note") ? 2 : line.contains("validation") ? 1 : 0;
-  return std::make_tuple(line["step"].get<std::int64_t>(), kind, line.value("member", std::int64_t{0}));
 }
 
 // Beside the members' own validation: that of all of them together. Groups meet after every validation, so all these
@@ -86,7 +80,7 @@ RunLog::RunLog(const RunWorld& run, const Recipe& recipe, std::int64_t steps_don
   if (!run.is_root()) return;
   goes_on_ = recipe.checkpoint.on_failure == OnFailure::go_on;
   file_.emplace(recipe.output_directory + "/log.jsonl", goes_on_ ? LogFile::OnFailure::keep : LogFile::OnFailure::stop);
-  events_.emplace(recipe.output_directory + "/tensorboard", run.placement().members, steps_done);
+  events_.emplace(recipe.output_directory + "/tensorboard", run.first_member(), run.placement().members, steps_done);
 }
 
 void RunLog::start(std::int64_t total_steps) {

@@ -5,9 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/storage/checkpoint_file.hpp"
 #include "core/training/trainer.hpp"
 #include "launch/progress/progress.hpp"
 #include "launch/recipe/recipe.hpp"
+#include "launch/training/run_inputs.hpp"
 #include "launch/training/run_world.hpp"
 
 namespace chorale {
@@ -31,12 +33,18 @@ class Timings {
 /// How each member's training ended, in the order of members: {"diverged", "stopped_at", "best_step", "tokens"}. On
 /// rank 0; empty elsewhere. Collective.
 [[nodiscard]] nlohmann::json member_states(Trainer& trainer, const RunWorld& run);
+/// One of them, from a checkpoint that was written when training had ended.
+[[nodiscard]] nlohmann::json member_state(const MemberProgress& progress);
 
 /// Peak resident memory of this process in bytes.
 [[nodiscard]] std::int64_t own_peak_memory();
 
 /// Peak resident memory in bytes of each rank, on rank 0. Collective.
 [[nodiscard]] nlohmann::json peak_memory(const RunWorld& run);
+
+/// timings.json, on rank 0: the seconds of every part, and what the times depend on. Collective.
+[[nodiscard]] nlohmann::json timings_json(const Timings& timings, const RunWorld& run, const RunInputs& inputs,
+                                          int threads, double tokens_per_second);
 
 /// The whole of metrics.json: nothing in it but what the recipe, the base and the data decide, so that a run that was
 /// interrupted ends with the same bytes as one that was not.

@@ -13,18 +13,22 @@
 namespace chorale {
 namespace {
 
-Placement placement_of(const World& world, const Recipe& recipe, RunPurpose purpose) {
-  const std::int64_t groups = purpose == RunPurpose::training ? recipe.distributed.groups : 0;
-  return place(recipe.ensemble.members, world.size(), groups > 0 ? std::optional<std::int64_t>(groups) : std::nullopt);
+Placement placement_of(const World& world, const Recipe& recipe, RunPurpose purpose, std::int64_t first_member) {
+  const std::int64_t members = recipe.ensemble.members - first_member;
+  std::int64_t groups = purpose == RunPurpose::training ? recipe.distributed.groups : 0;
+  if (first_member > 0) groups = std::min(groups, members);  // chosen for the whole ensemble
+  Placement placement = place(members, world.size(), groups > 0 ? std::optional(groups) : std::nullopt);
+  for (PlacementGroup& group : placement.groups) group.first_member += first_member;
+  return placement;
 }
 
 }  // namespace
 
-RunWorld::RunWorld(World& world, const Recipe& recipe, RunPurpose purpose)
+RunWorld::RunWorld(World& world, const Recipe& recipe, RunPurpose purpose, std::int64_t first_member)
     : world_(world), backend_(recipe.distributed.backend) {
   world.set_patience(static_cast<double>(recipe.distributed.watchdog_seconds));
   world.together([&] {
-    placement_ = placement_of(world, recipe, purpose);
+    placement_ = placement_of(world, recipe, purpose, first_member);
     if (purpose == RunPurpose::training) check_batch(placement_, recipe.training.batch_size);
   });
   number_ = placement_.group_of(world.rank());

@@ -23,14 +23,17 @@ enum class RunPurpose { training, prediction };
 class RunWorld {
  public:
   /// Collective. UsageError when the recipe's groups cannot be. Predictions are placed as suits this world, whatever
-  /// groups the recipe has for training.
-  RunWorld(World& world, const Recipe& recipe, RunPurpose purpose);
+  /// groups the recipe has for training. Members before `first_member` take no part: they are trained already, and the
+  /// recipe's groups are at most as many as the members that do.
+  RunWorld(World& world, const Recipe& recipe, RunPurpose purpose, std::int64_t first_member = 0);
   /// From here on the ranks of a group talk the way `device`, which this rank computes on, and distributed.backend ask
   /// for (distributed/group_communicator.hpp). Collective. UsageError.
   void compute_on(c10::Device device);
 
   [[nodiscard]] World& world() const { return world_; }
+  /// `members` of it counts those that take part.
   [[nodiscard]] const Placement& placement() const { return placement_; }
+  [[nodiscard]] std::int64_t first_member() const { return placement_.groups.front().first_member; }
   /// Global numbers of this rank's members, ascending.
   [[nodiscard]] const std::vector<std::uint32_t>& members() const { return members_; }
   /// The ranks that share them.

@@ -28,7 +28,7 @@ std::string event(double wall_time, std::int64_t step, const std::vector<EventSc
 
 TEST_CASE("lines go to their members, pooled values once to the ensemble") {
   const test::ScratchDirectory scratch;
-  EventLog log(scratch.file("tensorboard"), 2, 0);
+  EventLog log(scratch.file("tensorboard"), 0, 2, 0);
   const nlohmann::json pooled = {{"nll", 0.4}, {"accuracy", 0.9}, {"ece", 0.05}};
   for (const int member : {0, 1}) {
     log.write({{"member", member}, {"step", 4}, {"loss", 0.5 + member}, {"learning_rate", 0.01}, {"seconds", 3.0}},
@@ -55,7 +55,7 @@ TEST_CASE("the result is in files of its own, which the next life removes") {
                                      {"uncertainty", {{"total", 0.75}}}}},
                                    {"validation", {{"ensemble", {{"nll", 9.0}}}}},
                                    {"unlabelled", {{"uncertainty", {{"epistemic", 0.25}}}}}};
-  EventLog(directory, 2, 0).write_result(8, datasets);
+  EventLog(directory, 0, 2, 0).write_result(8, datasets);
   const std::string member = events_of(directory + "/member_001", ".result");
   CHECK(member.find("test/nll") != std::string::npos);
   const std::string ensemble = events_of(directory + "/ensemble", ".result");
@@ -63,7 +63,7 @@ TEST_CASE("the result is in files of its own, which the next life removes") {
     CHECK(ensemble.find(tag) != std::string::npos);
   }
   CHECK(ensemble.find("validation") == std::string::npos);
-  const EventLog next(directory, 3, 8);
+  const EventLog next(directory, 0, 3, 8);
   CHECK(events_of(directory + "/member_001", ".result") == "no file");
   CHECK(std::filesystem::exists(directory + "/member_002"));
 }

@@ -95,12 +95,15 @@ TEST_CASE("everything else is refused by name, one line each, with both values a
   CHECK_THAT(two[1], contains("adapter.rank: "));
 }
 
-TEST_CASE("members can neither be added nor taken away") {
-  for (const char* override : {"ensemble.members=3", "ensemble.members=1"}) {
-    const std::vector<std::string> lines = refusal({override});
-    REQUIRE(lines.size() == 1);
-    CHECK_THAT(lines[0], contains("ensemble.members: the run has 2") && contains("Set it to 2"));
-  }
+TEST_CASE("members can be added, with learning rates of their own, but not taken away") {
+  const std::vector<std::string> fewer = refusal({"ensemble.members=1"});
+  REQUIRE(fewer.size() == 1);
+  CHECK_THAT(fewer[0], contains("ensemble.members: the run has 2") && contains("Set it to 2 or more"));
+  CHECK(refusal({"ensemble.members=3"}).empty());
+  // The run's two members have 2.0e-4.
+  CHECK(refusal({"ensemble.members=3", "training.learning_rate=[2.0e-4, 2.0e-4, 0.1]"}).empty());
+  CHECK_FALSE(refusal({"ensemble.members=3", "training.learning_rate=[2.0e-4, 0.1, 2.0e-4]"}).empty());
+  CHECK_FALSE(refusal({"ensemble.members=3", "training.learning_rate=0.1"}).empty());
 }
 
 TEST_CASE("a recipe stored before a key existed is read with that key's default, and one beyond us is refused whole") {

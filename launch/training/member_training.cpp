@@ -1,0 +1,116 @@
+#include "launch/training/member_training.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "core/base/errors.hpp"
+#include "core/base/interruption.hpp"
+#include "core/training/memory_estimate.hpp"
+#include "launch/training/run_control.hpp"
+
+namespace chorale {
+namespace {
+
+// `memory`: what this process may use of its machine's.
+std::uint64_t prefix_budget(const TrainingConfig& training, std::uint64_t memory) {
+  switch (training.prefix_cache) {
+    case PrefixCacheMode::automatic:
+      return memory / 4;
+    case PrefixCacheMode::off:
+      return 0;
+    case PrefixCacheMode::bytes:
+      return training.prefix_cache_bytes;
+  }
+  return 0;
+}
+
+TrainerInputs trainer_inputs(const Recipe& recipe, const RunWorld& run) {
+  TrainerInputs inputs;
+  inputs.training = recipe.training;
+  inputs.evaluation = recipe.evaluation;
+  inputs.vary_data_order = recipe.ensemble.vary_data_order;
+  inputs.seed = recipe.seed;
+  // Machines may differ; ranks must not.
+  inputs.memory = run.smallest(physical_memory() / static_cast<std::uint64_t>(run.world().node_size()));
+  inputs.prefix_budget = prefix_budget(recipe.training, inputs.memory);
+  inputs.group = &run.group();
+  return inputs;
+}
+
+// The trainer is made by all ranks of a group together, part of it over the whole training set. When one is asked to
+// stop meanwhile, so are all of its group, and here all others.
+void make_trainer(const TrainerInputs& inputs, std::optional<Trainer>& trainer, World& world) {
+  std::string stopped;
+  try {
+    trainer.emplace(inputs);
+  } catch (const Preempted& request) {
+    stopped = request.what();
+  }
+  world.together([&] {
+    if (!stopped.empty()) throw Preempted(stopped);
+  });
+}
+
+ExampleBatcher batcher(const TrainingParts& parts, const ExampleSet& set) {
+  return {set, parts.recipe.task.kind, parts.recipe.task.scoring, parts.inputs.decoder.device,
+          parts.decoder.residual_dtype()};
+}
+
+}  // namespace
+
+AdapterBank make_bank(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run) {
+  BankOptions options;
+  options.members = run.members();
+  options.seed = recipe.seed;
+  options.vary_initialisation = recipe.ensemble.vary_initialisation;
+  options.device = inputs.decoder.device;
+  return {inputs.base->config(), recipe.adapter, options};
+}
+
+MemberTraining::MemberTraining(const TrainingParts& parts, AdapterBank& bank, const ResumePoint& from,
+                               double seconds_before)
+    : parts_(parts), bank_(bank), train_(batcher(parts, parts.inputs.sets.train)) {
+  const Recipe& recipe = parts.recipe;
+  parts.run.world().together([&] { log_.emplace(parts.run, recipe, from.step, seconds_before, parts.progress); });
+  const CheckpointLabels labels{resolved_yaml(recipe), to_json(parts.run.placement()).dump(), parts.fingerprint};
+  checkpoints_.emplace(parts.run, recipe.output_directory + "/checkpoints", labels, recipe.checkpoint, *log_);
+  const std::optional<ExampleSet>& validation = parts.inputs.sets.evaluated.validation;
+  if (validation) validation_.emplace(batcher(parts, *validation));
+  TrainerInputs inputs = trainer_inputs(recipe, parts.run);
+  inputs.decoder = &parts.decoder;
+  inputs.bank = &bank;
+  inputs.train = &train_;
+  inputs.validation = validation_ ? &*validation_ : nullptr;
+  inputs.observer = &*log_;
+  make_trainer(inputs, trainer_, parts.run.world());
+  if (from.files.empty()) return;
+  parts.run.world().together([&] { restore_training(from.files, parts.fingerprint, bank, *trainer_); });
+  // One without its validation is none that an undisturbed run has: it is written again.
+  checkpoints_->goes_on_from(trainer_->validation_pending() ? from.step - 1 : from.step);
+  spdlog::info("going on from step {} of {}", from.step, trainer_->total_steps());
+}
+
+// A divergence of everybody comes out on all ranks as one agreed error.
+void MemberTraining::run() {
+  const Recipe& recipe = parts_.recipe;
+  const std::int64_t validate_every = validation_ ? recipe.evaluation.every_epochs * trainer_->steps_per_epoch() : 0;
+  RunControl control(parts_.run, bank_, {recipe.training.log_every, validate_every}, *checkpoints_, *log_);
+  log_->start(trainer_->total_steps());
+  control.watch(*trainer_);
+  std::string divergence;
+  try {
+    trainer_->run(control);
+  } catch (const DivergedError& error) {
+    divergence = error.what();  // on all ranks alike
+  }
+  parts_.run.world().together([&] {
+    if (!divergence.empty()) throw DivergedError(divergence);
+  });
+  log_->finish();
+}
+
+void MemberTraining::save() {
+  const bool is_saved = checkpoints_->has(trainer_->steps_done()) && !parts_.recipe.training.early_stopping;
+  if (!is_saved) checkpoints_->save(bank_, *trainer_);
+}
+
+}  // namespace chorale

@@ -1,0 +1,70 @@
+#include "launch/training/run_inputs.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <sstream>
+#include <vector>
+
+#include "core/adapters/adapter_layout.hpp"
+#include "core/model/device.hpp"
+#include "core/training/memory_estimate.hpp"
+#include "launch/training/evaluation.hpp"
+#include "launch/training/memory_check.hpp"
+#include "launch/training/same_inputs.hpp"
+
+namespace chorale {
+namespace {
+
+RunInputs read_inputs(const Recipe& recipe, const World& world) {
+  RunInputs inputs;
+  inputs.decoder.device = choose_device(recipe.base.device, world.node_rank());  // quick to find missing, so first
+  inputs.base = open_base(recipe.base.path);
+  const auto tokenizer = load_tokenizer(recipe.base.path);
+  inputs.sets = load_data_sets(recipe, {*tokenizer, inputs.base->config().vocabulary});
+  static_cast<void>(AdapterLayout(inputs.base->config(), recipe.adapter));  // refuses layers that are not there
+  inputs.decoder.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
+  return inputs;
+}
+
+}  // namespace
+
+RunInputs load_run_inputs(const Recipe& recipe, World& world) {
+  RunInputs inputs;
+  world.together([&] { inputs = read_inputs(recipe, world); });
+  std::vector<const ExampleSet*> read = all_of(inputs.sets.evaluated);
+  read.push_back(&inputs.sets.train);
+  check_same_data(read, world);
+  check_same_base(*inputs.base, world);
+  return inputs;
+}
+
+void check_memory(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run) {
+  World& world = run.world();
+  world.together([&] {
+    if (!inputs.decoder.device.is_cpu()) return;
+    // The rank's share of a batch is rounded up: of several ranks the first has it.
+    const std::int64_t ranks = run.group().size();
+    const std::int64_t share = (recipe.training.batch_size + ranks - 1) / ranks;
+    const auto members = static_cast<std::int64_t>(run.members().size());
+    check_memory(least_memory(recipe, inputs.base->config(), inputs.sets.train, members, share), physical_memory(),
+                 world.node_size(), world.host());
+  });
+}
+
+std::string fingerprint_of(const RunInputs& inputs, World& world) {
+  std::string fingerprint;
+  world.on_root([&] { fingerprint = inputs.base->fingerprint(); });
+  return world.broadcast(fingerprint);
+}
+
+void announce(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run, std::int64_t parameters,
+              int threads) {
+  const std::string& name = inputs.base->config().name;
+  spdlog::info("{} members x {} adapter parameters over {} on {}; {} {} per rank", run.placement().members, parameters,
+               name.empty() ? recipe.base.path : name, inputs.decoder.device.is_cpu() ? "the CPU" : "the GPU", threads,
+               threads == 1 ? "thread" : "threads");
+  std::istringstream groups(run.world().size() > 1 ? describe(run.placement()) : "");
+  for (std::string line; std::getline(groups, line);) spdlog::info("{}", line);
+}
+
+}  // namespace chorale
