@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/errors.hpp"
 
@@ -23,30 +24,15 @@ PlacementGroup group(std::int64_t index, std::int64_t groups, std::int64_t membe
   return result;
 }
 
-// Whether `a` has fewer members per rank than `b`, in whole numbers: no rounding decides who shares with whom.
-bool lighter(const PlacementGroup& a, const PlacementGroup& b) {
-  return a.members * b.ranks < b.members * a.ranks;
-}
-
-PlacementGroup heaviest_group(std::int64_t groups, std::int64_t members, std::int64_t ranks) {
-  PlacementGroup heaviest = group(0, groups, members, ranks);
-  for (std::int64_t index = 1; index < groups; ++index) {
-    const PlacementGroup candidate = group(index, groups, members, ranks);
-    if (lighter(heaviest, candidate)) heaviest = candidate;
-  }
-  return heaviest;
-}
-
+// The number of groups whose most loaded one has the fewest members per rank; of equals the largest. No group count has
+// a largest load below M/P, and a single group has just that; so it is the largest number whose groups all have it.
+// With M/P = m/p in lowest terms each of them holds a multiple of p ranks, at least p: there are at most P/p, which is
+// the greatest common divisor, and that many of p ranks and m members do.
+//
+// Whichever nodes the ranks are on, no other choice keeps more of them from talking between nodes at the same load: all
+// other such groups are unions of these (or, where p is 1, these are single ranks), and cross whatever theirs cross.
 std::int64_t best_group_count(std::int64_t members, std::int64_t ranks) {
-  std::int64_t best = 1;
-  PlacementGroup best_load = heaviest_group(1, members, ranks);
-  for (std::int64_t groups = 2; groups <= std::min(members, ranks); ++groups) {
-    const PlacementGroup load = heaviest_group(groups, members, ranks);
-    if (lighter(best_load, load)) continue;
-    best = groups;
-    best_load = load;
-  }
-  return best;
+  return std::gcd(members, ranks);
 }
 
 std::string span_of(const char* one, const char* several, std::int64_t first, std::int64_t count) {

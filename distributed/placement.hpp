@@ -32,8 +32,8 @@ struct Placement {
 
 /// Group g of G holds ranks floor(gP/G) to floor((g+1)P/G)-1 and members floor(gM/G) to floor((g+1)M/G)-1. Without
 /// `groups` G <= min(M, P) is the number whose most loaded group has the fewest members per rank; of equals the
-/// largest, because more groups exchange less. UsageError naming distributed.groups when it exceeds the members or the
-/// ranks.
+/// largest, because more groups exchange less, and none of the equals keeps more ranks inside their nodes
+/// (node_map.hpp). UsageError naming distributed.groups when it exceeds the members or the ranks.
 [[nodiscard]] Placement place(std::int64_t members, std::int64_t ranks, std::optional<std::int64_t> groups);
 
 /// Refuses (UsageError naming training.batch_size) a batch with fewer examples than a group has ranks.

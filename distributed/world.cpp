@@ -42,10 +42,20 @@ struct World::State {
   std::int64_t size = 1;
   std::int64_t node_rank = 0;
   std::int64_t node_size = 1;
+  NodeMap nodes{{0}};
   std::string host;
 
   ~State() {
     if (watchdog && std::uncaught_exceptions() == 0) watch::enter(Collective::end, Circle::world);
+  }
+
+  // Ranks of a node are in the order of the world's: the first is its lowest, and its name.
+  [[nodiscard]] NodeMap find_nodes(const mpi::CommHandle& node) const {
+    std::int64_t name = rank;
+    mpi::check(MPI_Bcast(&name, 1, MPI_INT64_T, 0, node.get()), "MPI_Bcast");
+    std::vector<std::int64_t> names(static_cast<std::size_t>(size));
+    mpi::check(MPI_Allgather(&name, 1, MPI_INT64_T, names.data(), 1, MPI_INT64_T, control.get()), "MPI_Allgather");
+    return node_map(names);
   }
 
   // From here on this node's processes see each other.
@@ -110,6 +120,7 @@ World World::start(Say say) {
   const mpi::CommHandle node = mpi::split_by_node(MPI_COMM_WORLD);
   state->node_rank = node.rank();
   state->node_size = node.size();
+  state->nodes = state->find_nodes(node);
   state->host = mpi::host_name();
   if (state->size > 1) state->start_watchdog(node, std::move(say));
   return World(std::move(state));
@@ -133,6 +144,10 @@ std::int64_t World::node_rank() const {
 
 std::int64_t World::node_size() const {
   return state_->node_size;
+}
+
+const NodeMap& World::nodes() const {
+  return state_->nodes;
 }
 
 const std::string& World::host() const {

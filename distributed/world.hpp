@@ -11,6 +11,7 @@
 
 #include "core/base/errors.hpp"
 #include "core/parallel/communicator.hpp"
+#include "distributed/node_map.hpp"
 
 namespace chorale {
 
@@ -36,6 +37,8 @@ class World {
   /// Position among the processes that share this node's memory, and their number (MPI_Comm_split_type).
   [[nodiscard]] std::int64_t node_rank() const;
   [[nodiscard]] std::int64_t node_size() const;
+  /// The node of every rank: with one process, one.
+  [[nodiscard]] const NodeMap& nodes() const;
   [[nodiscard]] const std::string& host() const;
   [[nodiscard]] bool uses_mpi() const;
 

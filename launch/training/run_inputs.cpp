@@ -63,7 +63,9 @@ void announce(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run
   spdlog::info("{} members x {} adapter parameters over {} on {}; {} {} per rank", run.placement().members, parameters,
                name.empty() ? recipe.base.path : name, inputs.decoder.device.is_cpu() ? "the CPU" : "the GPU", threads,
                threads == 1 ? "thread" : "threads");
-  std::istringstream groups(run.world().size() > 1 ? describe(run.placement()) : "");
+  const bool several = run.world().size() > 1;
+  std::istringstream groups(
+      several ? describe(run.placement()) + describe_crossings(run.placement(), run.world().nodes()) : "");
   for (std::string line; std::getline(groups, line);) spdlog::info("{}", line);
 }
 

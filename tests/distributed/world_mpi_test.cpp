@@ -47,6 +47,7 @@ TEST_CASE("every rank knows its place") {
   CHECK(world().rank() < world().size());
   CHECK(world().node_rank() == world().rank());  // all on this host
   CHECK(world().node_size() == world().size());
+  CHECK(world().nodes() == even_nodes(world().size(), world().size()));
   CHECK_FALSE(world().host().empty());
   CHECK(world().everyone().size() == world().size());
   CHECK(world().everyone().rank() == world().rank());
