@@ -73,6 +73,12 @@ std::int64_t NodeMap::nodes() const {
   return node_of.empty() ? 0 : *std::max_element(node_of.begin(), node_of.end()) + 1;
 }
 
+std::int64_t NodeMap::most_ranks() const {
+  std::int64_t most = 0;
+  for (const std::int64_t ranks : node_sizes(*this)) most = std::max(most, ranks);
+  return most;
+}
+
 NodeMap node_map(const std::vector<std::int64_t>& names) {
   NodeMap result;
   std::map<std::int64_t, std::int64_t> numbers;
@@ -94,11 +100,10 @@ std::vector<Crossing> crossings(const Placement& placement, const NodeMap& nodes
   const std::vector<std::int64_t>& node_of = nodes.node_of;
   CHORALE_ASSERT(std::ssize(node_of) == placement.ranks,
                  fmt::format("the nodes of {} ranks, of which {} are placed", node_of.size(), placement.ranks));
-  const std::vector<std::int64_t> sizes = node_sizes(nodes);
-  const std::int64_t largest = *std::max_element(sizes.begin(), sizes.end());
+  const std::int64_t largest = nodes.most_ranks();
   std::int64_t changes = 0;  // of the node, from a rank to the next
   for (std::size_t rank = 1; rank < node_of.size(); ++rank) changes += node_of[rank] != node_of[rank - 1] ? 1 : 0;
-  const bool scattered = changes >= std::ssize(sizes);
+  const bool scattered = changes >= nodes.nodes();
   std::vector<Crossing> result;
   for (std::size_t index = 0; index < placement.groups.size(); ++index) {
     const PlacementGroup& group = placement.groups[index];

@@ -17,6 +17,8 @@ struct NodeMap {
 
   bool operator==(const NodeMap&) const = default;
   [[nodiscard]] std::int64_t nodes() const;
+  /// Ranks of the node that has most.
+  [[nodiscard]] std::int64_t most_ranks() const;
 };
 
 /// The same for any numbers that are equal for ranks of one node, such as the node's lowest rank.

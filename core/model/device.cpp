@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <sched.h>
@@ -43,6 +44,21 @@ c10::Device choose_device(const std::string& name, std::int64_t position) {
   if (name == "cuda")
     throw UsageError(fmt::format("base.device: cuda was asked for, but {}. Use auto or cpu.", reason));
   return c10::kCPU;
+}
+
+std::uint64_t gpu_memory(c10::Device device) {
+  at::globalContext().lazyInitDevice(device.type());
+  try {
+    return c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).second;
+  } catch (const c10::Error&) {
+    return 0;
+  }
+}
+
+std::int64_t sharers_of_gpu(std::int64_t position, std::int64_t processes) {
+  const std::int64_t devices = std::max<std::int64_t>(1, at::detail::getCUDAHooks().deviceCount());
+  const std::int64_t first = position % devices;
+  return (processes - first + devices - 1) / devices;
 }
 
 std::string describe_devices() {

@@ -14,6 +14,12 @@ namespace chorale {
 /// UsageError when "cuda" is asked for and no GPU can be used, saying why.
 [[nodiscard]] c10::Device choose_device(const std::string& name, std::int64_t position = 0);
 
+/// Bytes of memory a GPU has, whoever uses them; 0 when it does not tell. `device` is one that choose_device() gave.
+[[nodiscard]] std::uint64_t gpu_memory(c10::Device device);
+
+/// Of `processes` on a machine, those that choose_device() gives the GPU of process `position`: how many share it.
+[[nodiscard]] std::int64_t sharers_of_gpu(std::int64_t position, std::int64_t processes);
+
 /// One sentence about what choose_device("auto") would find, for people.
 [[nodiscard]] std::string describe_devices();
 

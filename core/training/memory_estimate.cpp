@@ -55,6 +55,18 @@ std::uint64_t adapter_bytes(std::int64_t parameters, bool early_stopping) {
   return static_cast<std::uint64_t>(parameters) * 4 * (early_stopping ? 5 : 4);
 }
 
+std::uint64_t prefix_budget(const TrainingConfig& training, std::uint64_t memory) {
+  switch (training.prefix_cache) {
+    case PrefixCacheMode::automatic:
+      return memory / 4;
+    case PrefixCacheMode::off:
+      return 0;
+    case PrefixCacheMode::bytes:
+      return training.prefix_cache_bytes;
+  }
+  return 0;
+}
+
 std::uint64_t physical_memory() {
   const long pages = sysconf(_SC_PHYS_PAGES);
   const long size = sysconf(_SC_PAGE_SIZE);

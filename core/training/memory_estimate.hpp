@@ -7,6 +7,7 @@
 #include "core/inference/example_batcher.hpp"
 #include "core/model/decoder.hpp"
 #include "core/training/pass_plan.hpp"
+#include "core/training/training_config.hpp"
 
 namespace chorale {
 
@@ -20,6 +21,10 @@ namespace chorale {
 /// Bytes of one member's adapter in training: parameters, gradients and two moments, and with early stopping its best
 /// state so far.
 [[nodiscard]] std::uint64_t adapter_bytes(std::int64_t parameters, bool early_stopping);
+
+/// Bytes that hidden states of the frozen layers may be kept in (training.prefix_cache), of a process that may use
+/// `memory` bytes.
+[[nodiscard]] std::uint64_t prefix_budget(const TrainingConfig& training, std::uint64_t memory);
 
 /// Physical memory of this machine in bytes (0 when unknown), or what the process' control group may use of it, where
 /// that is less (containers, Slurm jobs).

@@ -8,6 +8,7 @@
 #include "core/report/table.hpp"
 #include "core/training/memory_estimate.hpp"
 #include "core/weights/expected_tensors.hpp"
+#include "launch/recipe/base_dtypes.hpp"
 
 namespace chorale {
 namespace {
@@ -24,13 +25,13 @@ std::int64_t layer_weights(const ModelConfig& model) {
 
 class Costs {
  public:
-  Costs(const Recipe& recipe, const ModelConfig& model, const AdapterLayout& layout, const Plan& plan,
-        std::uint64_t memory)
+  Costs(const Recipe& recipe, const ModelConfig& model, const AdapterLayout& layout, const Plan& plan)
       : recipe_(recipe),
+        model_(model),
         plan_(plan),
-        memory_(memory),
+        memory_(own_memory(plan)),
         row_bytes_(activation_bytes_per_row(model, layout, 4)),
-        base_bytes_(base_bytes(model, recipe.base.dtype == BaseDtype::float32 ? 4 : 2)) {}
+        base_bytes_(base_bytes(model, recipe::weight_bytes(recipe.base.dtype))) {}
 
   [[nodiscard]] GroupCost of(const PlacementGroup& group) const {
     const std::int64_t batch = recipe_.training.batch_size;
@@ -43,7 +44,23 @@ class Costs {
     return cost;
   }
 
+  [[nodiscard]] StepBound bound_of(const PlacementGroup& group, const GroupCost& cost) const {
+    const PlanDevice& device = plan_.device;
+    StepBound bound;
+    if (device.flops_per_second > 0.0) bound.compute_seconds = cost.rank.flops / device.flops_per_second;
+    const double speed = cost.crosses_nodes ? device.network_bytes_per_second : device.node_bytes_per_second;
+    const auto ranks = static_cast<double>(group.ranks);
+    if (speed > 0.0)
+      bound.exchange_seconds = 2.0 * (ranks - 1.0) / ranks * static_cast<double>(cost.reduced_bytes) / speed;
+    return bound;
+  }
+
  private:
+  // Bytes a rank may count as its own; 0: unknown.
+  static std::uint64_t own_memory(const Plan& plan) {
+    if (!plan.device.is_cpu) return plan.device.memory_bytes;
+    return plan.device.memory_bytes / static_cast<std::uint64_t>(plan.nodes.most_ranks());
+  }
   [[nodiscard]] double tokens(std::int64_t members, std::int64_t examples, std::int64_t ranks) const {
     const double rows =
         static_cast<double>(examples) * plan_.rows.mean + static_cast<double>(ranks * plan_.rows.common);
@@ -51,6 +68,15 @@ class Costs {
   }
   [[nodiscard]] double flops_per_token() const {
     return 4.0 * static_cast<double>(plan_.adapted_weights) + 6.0 * static_cast<double>(plan_.parameters);
+  }
+  // Hidden states of the whole training and validation set, as far as they are let.
+  [[nodiscard]] std::uint64_t prefix_bytes() const {
+    if (plan_.below_layers == 0) return 0;
+    const std::uint64_t budget = prefix_budget(recipe_.training, memory_);
+    if (plan_.rows.examples == 0) return budget;
+    const double rows =
+        static_cast<double>(plan_.rows.examples) * plan_.rows.mean + static_cast<double>(plan_.rows.common);
+    return std::min(budget, static_cast<std::uint64_t>(rows * 4.0 * static_cast<double>(model_.hidden)));
   }
   [[nodiscard]] RankCost rank_cost(const PlacementGroup& group, std::int64_t examples) const {
     const std::uint64_t example_bytes = static_cast<std::uint64_t>(plan_.rows.longest * group.members) * row_bytes_;
@@ -69,10 +95,13 @@ class Costs {
     cost.adapter_bytes = adapter_bytes(group.members * plan_.parameters, recipe_.training.early_stopping.has_value());
     cost.activation_bytes = static_cast<std::uint64_t>(cost.micro_batch) * example_bytes +
                             static_cast<std::uint64_t>(plan_.rows.common * group.members) * row_bytes_;
+    cost.prefix_bytes = prefix_bytes();
+    cost.least = training_need(recipe_, model_, {plan_.rows.shortest, plan_.rows.common}, group.members, examples);
     return cost;
   }
 
   const Recipe& recipe_;
+  const ModelConfig& model_;
   const Plan& plan_;
   std::uint64_t memory_;
   std::uint64_t row_bytes_;
@@ -81,21 +110,40 @@ class Costs {
 
 }  // namespace
 
-Plan make_plan(const Recipe& recipe, const ModelConfig& model, const Placement& placement, const ExampleRows& rows,
-               std::uint64_t memory) {
+Plan make_plan(const Recipe& recipe, const ModelConfig& model, const Placement& placement, const NodeMap& nodes,
+               const ExampleRows& rows, const PlanDevice& device) {
   check_batch(placement, recipe.training.batch_size);
   const AdapterLayout layout(model, recipe.adapter);
   Plan plan;
   plan.placement = placement;
-  plan.device = recipe.base.device;
+  plan.nodes = nodes;
+  plan.device = device;
+  plan.weights = parameter_count(model);
   plan.parameters = layout.parameters();
   plan.below_layers = layout.lowest_layer();
   plan.below_weights = plan.below_layers * layer_weights(model);
   plan.adapted_weights = (model.layers - plan.below_layers) * layer_weights(model);
   plan.rows = rows;
-  const Costs costs(recipe, model, layout, plan, memory);
+  const Costs costs(recipe, model, layout, plan);
   for (const PlacementGroup& group : placement.groups) plan.groups.push_back(costs.of(group));
+  for (const Crossing& crossing : crossings(placement, nodes)) {
+    plan.groups[static_cast<std::size_t>(crossing.group)].crosses_nodes = true;
+  }
+  for (std::size_t index = 0; index < plan.groups.size(); ++index) {
+    plan.groups[index].bound = costs.bound_of(placement.groups[index], plan.groups[index]);
+  }
   return plan;
+}
+
+std::pair<MemoryNeed, MemoryPlace> tightest_place(const Plan& plan) {
+  const auto [least, most] = std::minmax_element(
+      plan.groups.begin(), plan.groups.end(),
+      [](const GroupCost& a, const GroupCost& b) { return a.rank.least.total() < b.rank.least.total(); });
+  MemoryPlace place{plan.device.words, plan.device.memory_bytes, 1};
+  if (!plan.device.is_cpu || !plan.nodes_given) return {most->rank.least, place};
+  // Any rank of a machine needs at least what the lightest does.
+  place.ranks = plan.nodes.most_ranks();
+  return {least->rank.least, place};
 }
 
 std::string flops_formula(const Plan& plan) {

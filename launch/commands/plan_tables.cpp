@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <sstream>
 
 #include "core/report/table.hpp"
 #include "launch/commands/plan_costs.hpp"
@@ -29,6 +30,11 @@ std::string flops_text(double flops) {
   return fmt::format("{:.2f} M", flops * 1e-6);
 }
 
+std::string weights_text(std::int64_t weights) {
+  const auto count = static_cast<double>(weights);
+  return count >= 1e9 ? fmt::format("{:.1f} G", count * 1e-9) : fmt::format("{:.1f} M", count * 1e-6);
+}
+
 std::string range(std::int64_t first, std::int64_t count) {
   return count == 1 ? std::to_string(first) : fmt::format("{}-{}", first, first + count - 1);
 }
@@ -49,17 +55,37 @@ Totals totals(const Plan& plan) {
   return result;
 }
 
-// Work and memory in tables of their own: beside each other they are wider than a terminal.
+std::string seconds_text(double seconds) {
+  if (seconds >= 1.0) return fmt::format("{:.2f} s", seconds);
+  return seconds >= 1e-3 ? fmt::format("{:.2f} ms", seconds * 1e3) : fmt::format("{:.1f} us", seconds * 1e6);
+}
+
+// Time that no step of the run is below: that of the group that needs longest.
+double step_seconds(const Plan& plan) {
+  double longest = 0.0;
+  for (const GroupCost& group : plan.groups) longest = std::max(longest, group.bound.seconds());
+  return longest;
+}
+
+// Work, time and memory in tables of their own: beside each other they are wider than a terminal.
 std::string groups_text(const Plan& plan) {
   Table work;
   work.add_row({"per step: group", "ranks", "members", "batch", "tokens", "FLOPs", "reduced"});
+  Table time;
+  time.add_row({"no step is shorter: group", "cross nodes", "arithmetic", "exchange", "step"});
   Table memory;
-  memory.add_row({"memory of one rank: group", "base", "adapters", "activations", "sum"});
+  memory.add_row({"memory of one rank: group", "base", "adapters", "activations", "prefix", "sum"});
   const std::vector<PlacementGroup>& groups = plan.placement.groups;
   for (std::size_t first = 0; first < groups.size();) {
     const PlacementGroup& group = groups[first];
-    std::size_t end = first + 1;
-    while (end < groups.size() && groups[end].ranks == group.ranks && groups[end].members == group.members) ++end;
+    std::size_t end = first;
+    std::int64_t crossing = 0;
+    const GroupCost* slowest = &plan.groups[first];
+    for (; end < groups.size() && groups[end].ranks == group.ranks && groups[end].members == group.members; ++end) {
+      const GroupCost& other = plan.groups[end];
+      crossing += other.crosses_nodes ? 1 : 0;
+      if (other.bound.seconds() > slowest->bound.seconds()) slowest = &other;
+    }
     const auto run = static_cast<std::int64_t>(end - first);
     const GroupCost& cost = plan.groups[first];
     const RankCost& rank = cost.rank;
@@ -67,12 +93,89 @@ std::string groups_text(const Plan& plan) {
     work.add_row({name, range(group.first_rank, group.ranks * run), range(group.first_member, group.members * run),
                   std::to_string(rank.examples), format_count(rank.tokens), flops_text(rank.flops),
                   bytes_text(cost.reduced_bytes)});
+    const bool known = plan.device.flops_per_second > 0.0;
+    time.add_row({name, crossing == 0 ? "none" : fmt::format("{} of {}", crossing, run),
+                  known ? seconds_text(slowest->bound.compute_seconds) : "?",
+                  seconds_text(slowest->bound.exchange_seconds), seconds_text(slowest->bound.seconds())});
     memory.add_row({name, bytes_text(rank.base_bytes), bytes_text(rank.adapter_bytes),
-                    bytes_text(rank.activation_bytes), bytes_text(rank.memory_bytes())});
+                    bytes_text(rank.activation_bytes), bytes_text(rank.prefix_bytes), bytes_text(rank.memory_bytes())});
     first = end;
   }
-  return work.text() + "batch to FLOPs: of one rank; reduced: bytes a group's ranks add up.\n\n" + memory.text() +
-         "adapters: with gradients and moments; activations: of one pass over the longest\nexamples.\n\n";
+  return work.text() + "batch to FLOPs: of one rank; reduced: bytes each of a group's ranks gives into a sum.\n\n" +
+         time.text() + "\n" + memory.text() +
+         "base: a copy for each rank; adapters: with gradients and moments; activations: of\none pass over the longest "
+         "examples; prefix: the frozen layers' output, at most.\n\n";
+}
+
+// What times and memory are measured against.
+std::string device_text(const Plan& plan, std::size_t columns) {
+  const PlanDevice& device = plan.device;
+  std::string text = beside(
+      "device:", 20, device.words + (device.memory_bytes > 0 ? ", " + bytes_text(device.memory_bytes) : ""), columns);
+  if (device.flops_per_second > 0.0) {
+    text += beside("assumed peak:", 20,
+                   fmt::format("{}FLOP/s per rank ({})", flops_text(device.flops_per_second), device.flops_source),
+                   columns);
+  } else {
+    text += beside("assumed peak:", 20, "not known, so times are those of the exchange alone; give --peak", columns);
+  }
+  if (device.node_bytes_per_second <= 0.0) {
+    return text +
+           beside("assumed bandwidth:", 20, "not known, so times leave the exchange out; give --bandwidth", columns);
+  }
+  return text + beside("assumed bandwidth:", 20,
+                       fmt::format("{}/s out of a rank inside a node, {}/s between nodes ({})",
+                                   bytes_text(static_cast<std::uint64_t>(device.node_bytes_per_second)),
+                                   bytes_text(static_cast<std::uint64_t>(device.network_bytes_per_second)),
+                                   device.bytes_source),
+                       columns);
+}
+
+// How many ranks one machine could hold, where the user has not said how many it shall.
+std::string room_text(const Plan& plan, std::size_t columns) {
+  if (!plan.device.is_cpu || plan.nodes_given || plan.device.memory_bytes == 0) return "";
+  const std::uint64_t least = tightest_place(plan).first.total();
+  const std::uint64_t ranks = plan.device.memory_bytes / std::max<std::uint64_t>(1, least);
+  if (ranks == 0 || ranks >= static_cast<std::uint64_t>(plan.placement.ranks)) return "";
+  return wrapped(fmt::format("One machine like this one holds at most {} such ranks: give --ranks-per-node.", ranks),
+                 columns, 0);
+}
+
+// What fits only as long as examples are short.
+std::string warning_text(const Plan& plan, std::size_t columns) {
+  std::uint64_t most = 0;
+  for (const GroupCost& group : plan.groups) most = std::max(most, group.rank.memory_bytes());
+  const bool shares = plan.device.is_cpu && plan.nodes_given;
+  const std::uint64_t all = most * static_cast<std::uint64_t>(shares ? plan.nodes.most_ranks() : 1);
+  if (plan.device.memory_bytes == 0 || all <= plan.device.memory_bytes) return "";
+  return wrapped(fmt::format("With batches of the longest examples this is more than the {} there are: lower "
+                             "data.max_tokens, training.micro_batch_size or training.prefix_cache.",
+                             bytes_text(plan.device.memory_bytes)),
+                 columns, 0) +
+         "\n";
+}
+
+ordered_json bound_json(const Plan& plan, const StepBound& bound) {
+  ordered_json json = {{"compute", nullptr}, {"exchange", nullptr}};
+  if (plan.device.flops_per_second > 0.0) json["compute"] = bound.compute_seconds;
+  if (plan.device.node_bytes_per_second > 0.0) json["exchange"] = bound.exchange_seconds;
+  return json;
+}
+
+ordered_json device_json(const PlanDevice& device) {
+  const auto known = [](auto value) { return value > 0 ? ordered_json(value) : ordered_json(); };
+  return {{"name", device.name},
+          {"memory_bytes", known(device.memory_bytes)},
+          {"shared_by_ranks_of_a_node", device.is_cpu},
+          {"flops_per_second", known(device.flops_per_second)},
+          {"bytes_per_second",
+           {{"node", known(device.node_bytes_per_second)}, {"network", known(device.network_bytes_per_second)}}}};
+}
+
+ordered_json crossing_json(const Plan& plan) {
+  ordered_json list = ordered_json::array();
+  for (const Crossing& crossing : crossings(plan.placement, plan.nodes)) list.push_back(crossing.group);
+  return list;
 }
 
 }  // namespace
@@ -89,6 +192,8 @@ ordered_json to_json(const Plan& plan) {
                       {"tokens_per_step", cost.tokens},
                       {"flops_per_step", cost.flops},
                       {"reduced_bytes_per_step", cost.reduced_bytes},
+                      {"crosses_nodes", cost.crosses_nodes},
+                      {"step_seconds_at_least", bound_json(plan, cost.bound)},
                       {"per_rank",
                        {{"examples", rank.examples},
                         {"micro_batch_size", rank.micro_batch},
@@ -98,21 +203,27 @@ ordered_json to_json(const Plan& plan) {
                          {{"base", rank.base_bytes},
                           {"adapters", rank.adapter_bytes},
                           {"activations", rank.activation_bytes},
+                          {"prefix_cache", rank.prefix_bytes},
+                          {"at_least", rank.least.total()},
                           {"sum", rank.memory_bytes()}}}}}});
   }
   const Totals sum = totals(plan);
   return {{"placement", to_json(plan.placement)},
-          {"device", plan.device},
+          {"nodes", {{"count", plan.nodes.nodes()}, {"groups_that_cross", crossing_json(plan)}}},
+          {"base", {{"parameters", plan.weights}, {"weights_present", plan.has_weights}}},
+          {"device", device_json(plan.device)},
           {"adapter_parameters", {{"per_member", plan.parameters}, {"all", plan.parameters * plan.placement.members}}},
           {"example_rows",
            {{"mean", plan.rows.mean},
             {"longest", plan.rows.longest},
+            {"shortest", plan.rows.shortest},
             {"common", plan.rows.common},
             {"source", plan.rows.source}}},
           {"tokens_per_step", sum.tokens},
           {"flops_per_step", sum.flops},
           {"flops_formula", flops_formula(plan)},
           {"reduced_bytes_per_step", sum.reduced_bytes},
+          {"step_seconds_at_least", step_seconds(plan)},
           {"groups", groups}};
 }
 
@@ -125,14 +236,25 @@ std::string plan_text(const Plan& plan, const std::string& name, std::size_t col
   std::string text =
       fmt::format("{}: {} on {} in {}\n", shortened(name, columns - 40), count(placement.members, "member"),
                   count(placement.ranks, "rank"), count(static_cast<std::int64_t>(placement.groups.size()), "group"));
+  text += fmt::format("base:               {} weights{}\n", weights_text(plan.weights),
+                      plan.has_weights ? "" : " (config.json alone; there are none to read)");
   text += fmt::format("adapter parameters: {} per member, {} in all\n", plan.parameters,
                       plan.parameters * placement.members);
   text += fmt::format("tokens per example: mean {:.1f}, longest {}, {} more once per batch\n", plan.rows.mean,
                       plan.rows.longest, plan.rows.common);
   text += shortened(fmt::format("lengths from:       {}", plan.rows.source), columns);
-  text += "\n\n" + groups_text(plan);
+  text += "\n" + device_text(plan, columns) + room_text(plan, columns) + "\n" + groups_text(plan) +
+          warning_text(plan, columns);
+  if (plan.nodes_given) {
+    std::istringstream lines(describe_crossings(placement, plan.nodes));
+    text += count(plan.nodes.nodes(), "node") + ":\n";
+    if (lines.str().empty()) text += "every group is inside one node\n";
+    for (std::string line; std::getline(lines, line);) text += wrapped(line, columns);
+    text += "\n";
+  }
   text += fmt::format("in all per step: {} tokens, {}FLOP, {} of gradients exchanged\n", format_count(sum.tokens),
                       flops_text(sum.flops), bytes_text(sum.reduced_bytes));
+  if (step_seconds(plan) > 0.0) text += fmt::format("no step is shorter than {}\n", seconds_text(step_seconds(plan)));
   return text + flops_formula(plan);
 }
 

@@ -1,9 +1,9 @@
+#include "launch/recipe/base_dtypes.hpp"
 #include "launch/recipe/sections.hpp"
 
 namespace chorale::recipe {
 namespace {
 
-constexpr Names<BaseDtype, 2> kDtypes = {{{"float32", BaseDtype::float32}, {"bfloat16", BaseDtype::bfloat16}}};
 constexpr Names<std::string_view, 3> kDevices = {{{"auto", "auto"}, {"cpu", "cpu"}, {"cuda", "cuda"}}};
 
 }  // namespace
@@ -24,7 +24,7 @@ const Section& base_table() {
 void read_base(Reader reader, BaseConfig& base) {
   reader.require("path", "give the model, e.g. path: models/SmolLM2-135M-Instruct");
   reader.line("path", base.path);
-  reader.choice("dtype", base.dtype, kDtypes);
+  reader.choice("dtype", base.dtype, kBaseDtypes);
   std::string_view device = "auto";
   reader.choice("device", device, kDevices);
   base.device = device;
@@ -33,7 +33,7 @@ void read_base(Reader reader, BaseConfig& base) {
 void write_base(Writer& writer, const BaseConfig& base) {
   writer.begin("base");
   writer.text("path", base.path);
-  writer.word("dtype", name_of(kDtypes, base.dtype));
+  writer.word("dtype", name_of(kBaseDtypes, base.dtype));
   writer.word("device", base.device);
   writer.end();
 }

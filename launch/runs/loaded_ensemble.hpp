@@ -11,6 +11,7 @@
 #include "core/weights/base_files.hpp"
 #include "launch/runs/ensemble_source.hpp"
 #include "launch/training/data_sets.hpp"
+#include "launch/training/memory_check.hpp"
 #include "launch/training/run_world.hpp"
 
 namespace chorale {
@@ -27,7 +28,8 @@ class LoadedEnsemble {
   [[nodiscard]] BaseTokens tokens() const { return {*tokenizer_, files_->config().vocabulary}; }
   [[nodiscard]] const RunWorld& run() const { return run_; }
 
-  /// Reads base and adapters; those of a run must have been trained over this very base. Collective. InputError.
+  /// Reads base and adapters; those of a run must have been trained over this very base. Collective. InputError;
+  /// UsageError, before anything is read, when they do not fit into memory.
   void load();
   [[nodiscard]] const Decoder& decoder() const { return *decoder_; }
   [[nodiscard]] const AdapterBank& bank() const { return *bank_; }
@@ -35,6 +37,8 @@ class LoadedEnsemble {
   [[nodiscard]] const std::string& base_fingerprint() const { return fingerprint_; }
 
  private:
+  [[nodiscard]] MemoryNeed need() const;
+
   const EnsembleSource& source_;
   RunWorld run_;
   std::unique_ptr<BaseFiles> files_;

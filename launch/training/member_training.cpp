@@ -5,32 +5,20 @@
 #include "core/base/errors.hpp"
 #include "core/base/interruption.hpp"
 #include "core/training/memory_estimate.hpp"
+#include "launch/training/memory_check.hpp"
 #include "launch/training/run_control.hpp"
 
 namespace chorale {
 namespace {
 
-// `memory`: what this process may use of its machine's.
-std::uint64_t prefix_budget(const TrainingConfig& training, std::uint64_t memory) {
-  switch (training.prefix_cache) {
-    case PrefixCacheMode::automatic:
-      return memory / 4;
-    case PrefixCacheMode::off:
-      return 0;
-    case PrefixCacheMode::bytes:
-      return training.prefix_cache_bytes;
-  }
-  return 0;
-}
-
-TrainerInputs trainer_inputs(const Recipe& recipe, const RunWorld& run) {
+TrainerInputs trainer_inputs(const Recipe& recipe, const RunWorld& run, c10::Device device) {
   TrainerInputs inputs;
   inputs.training = recipe.training;
   inputs.evaluation = recipe.evaluation;
   inputs.vary_data_order = recipe.ensemble.vary_data_order;
   inputs.seed = recipe.seed;
   // Machines may differ; ranks must not.
-  inputs.memory = run.smallest(physical_memory() / static_cast<std::uint64_t>(run.world().node_size()));
+  inputs.memory = run.smallest(memory_place(device, run.world()).share());
   inputs.prefix_budget = prefix_budget(recipe.training, inputs.memory);
   inputs.group = &run.group();
   return inputs;
@@ -48,6 +36,13 @@ void make_trainer(const TrainerInputs& inputs, std::optional<Trainer>& trainer, 
   world.together([&] {
     if (!stopped.empty()) throw Preempted(stopped);
   });
+}
+
+// Bytes that each rank gave into sums over its group per step, by rank, on rank 0: what went over the network.
+nlohmann::json reduced_per_step(const RunWorld& run, std::uint64_t before, std::int64_t steps) {
+  const bool alone = run.group().size() == 1 || steps == 0;
+  const std::uint64_t bytes = alone ? 0 : (run.group().reduced_bytes() - before) / static_cast<std::uint64_t>(steps);
+  return run.gather(nlohmann::json::array({bytes}));
 }
 
 ExampleBatcher batcher(const TrainingParts& parts, const ExampleSet& set) {
@@ -75,7 +70,7 @@ MemberTraining::MemberTraining(const TrainingParts& parts, AdapterBank& bank, co
   checkpoints_.emplace(parts.run, recipe.output_directory + "/checkpoints", labels, recipe.checkpoint, *log_);
   const std::optional<ExampleSet>& validation = parts.inputs.sets.evaluated.validation;
   if (validation) validation_.emplace(batcher(parts, *validation));
-  TrainerInputs inputs = trainer_inputs(recipe, parts.run);
+  TrainerInputs inputs = trainer_inputs(recipe, parts.run, parts.inputs.decoder.device);
   inputs.decoder = &parts.decoder;
   inputs.bank = &bank;
   inputs.train = &train_;
@@ -96,6 +91,8 @@ void MemberTraining::run() {
   RunControl control(parts_.run, bank_, {recipe.training.log_every, validate_every}, *checkpoints_, *log_);
   log_->start(trainer_->total_steps());
   control.watch(*trainer_);
+  const std::uint64_t reduced_before = parts_.run.group().reduced_bytes();
+  const std::int64_t steps_before = trainer_->steps_done();
   std::string divergence;
   try {
     trainer_->run(control);
@@ -106,6 +103,7 @@ void MemberTraining::run() {
     if (!divergence.empty()) throw DivergedError(divergence);
   });
   log_->finish();
+  reduced_ = reduced_per_step(parts_.run, reduced_before, trainer_->steps_done() - steps_before);
 }
 
 void MemberTraining::save() {

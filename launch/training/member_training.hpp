@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -46,6 +47,8 @@ class MemberTraining {
 
   [[nodiscard]] Trainer& trainer() { return *trainer_; }
   [[nodiscard]] RunLog& log() { return *log_; }
+  /// On rank 0, after run(): bytes each rank gave into sums over its group per step, by rank.
+  [[nodiscard]] const nlohmann::json& reduced_bytes_per_step() const { return reduced_; }
 
  private:
   TrainingParts parts_;
@@ -55,6 +58,7 @@ class MemberTraining {
   ExampleBatcher train_;
   std::optional<ExampleBatcher> validation_;
   std::optional<Trainer> trainer_;
+  nlohmann::json reduced_;
 };
 
 }  // namespace chorale

@@ -6,7 +6,9 @@
 
 #include "core/base/errors.hpp"
 #include "core/inference/example_batcher.hpp"
+#include "core/model/device.hpp"
 #include "core/training/memory_estimate.hpp"
+#include "launch/recipe/base_dtypes.hpp"
 
 namespace chorale {
 namespace {
@@ -15,48 +17,84 @@ double gigabytes(std::uint64_t bytes) {
   return static_cast<double>(bytes) * 1e-9;
 }
 
+MemoryNeed base_need(const std::string& purpose, BaseDtype dtype, const ModelConfig& model) {
+  MemoryNeed need;
+  need.purpose = purpose;
+  need.base = base_bytes(model, recipe::weight_bytes(dtype));
+  for (const auto& [name, other] : recipe::kBaseDtypes) {
+    const std::uint64_t bytes = base_bytes(model, recipe::weight_bytes(other));
+    if (bytes < need.base) need.smaller.emplace_back(name, bytes);
+  }
+  return need;
+}
+
+// "Set base.dtype to bfloat16 (2.5 GB of base), choose a smaller base, or ...".
+std::string smaller_base(const MemoryNeed& need, const MemoryPlace& place) {
+  std::string kinds;
+  for (const auto& [name, bytes] : need.smaller) {
+    kinds += fmt::format("{}{} ({:.1f} GB of base)", kinds.empty() ? "" : " or ", name, gigabytes(bytes));
+  }
+  const char* elsewhere = place.ranks > 1 ? "start fewer ranks on it" : "use one with more memory";
+  return kinds.empty() ? fmt::format("Choose a smaller base, or {}.", elsewhere)
+                       : fmt::format("Set base.dtype to {}, choose a smaller base, or {}.", kinds, elsewhere);
+}
+
 // The largest part, and what makes it smaller.
-std::pair<std::string_view, std::string_view> remedy(const MemoryNeed& need) {
+std::pair<std::string, std::string> remedy(const MemoryNeed& need, const MemoryPlace& place) {
   if (need.adapters >= std::max(need.base, need.activations)) {
     return {"ensemble.members", "Lower ensemble.members or adapter.rank, or start more ranks on other machines."};
   }
-  if (need.base >= need.activations) {
-    return {"base.path", "Choose a smaller base, set base.dtype: bfloat16, or start fewer ranks on a machine."};
-  }
+  if (need.base >= need.activations) return {"base.path", smaller_base(need, place)};
   return {"training.micro_batch_size",
           "Lower training.micro_batch_size (or set it to auto), data.max_tokens or ensemble.members."};
 }
 
 }  // namespace
 
-MemoryNeed least_memory(const Recipe& recipe, const ModelConfig& model, const ExampleSet& train, std::int64_t members,
-                        std::int64_t share) {
+LeastRows least_rows(const Recipe& recipe, const ExampleSet& train) {
+  const ExampleBatcher batcher(train, recipe.task.kind, recipe.task.scoring, at::kCPU, at::kFloat);
+  LeastRows rows{batcher.own_rows(0), batcher.common_rows()};
+  for (std::size_t i = 0; i < batcher.size(); ++i) rows.shortest = std::min(rows.shortest, batcher.own_rows(i));
+  return rows;
+}
+
+MemoryNeed training_need(const Recipe& recipe, const ModelConfig& model, const LeastRows& rows, std::int64_t members,
+                         std::int64_t share) {
   const AdapterLayout layout(model, recipe.adapter);
-  MemoryNeed need;
-  need.base = base_bytes(model, recipe.base.dtype == BaseDtype::bfloat16 ? 2 : 4);
+  MemoryNeed need = base_need("training", recipe.base.dtype, model);
   need.adapters = static_cast<std::uint64_t>(members) *
                   adapter_bytes(layout.parameters(), recipe.training.early_stopping.has_value());
-  // The shortest examples: a batch that has only these may come, and no batch needs less.
-  const ExampleBatcher batcher(train, recipe.task.kind, recipe.task.scoring, at::kCPU, at::kFloat);
-  std::int64_t shortest = batcher.own_rows(0);
-  for (std::size_t i = 0; i < batcher.size(); ++i) shortest = std::min(shortest, batcher.own_rows(i));
   const std::int64_t micro =
       recipe.training.micro_batch_size > 0 ? std::min(recipe.training.micro_batch_size, share) : 1;
-  const auto rows = static_cast<std::uint64_t>((micro * shortest + batcher.common_rows()) * members);
-  need.activations = rows * activation_bytes_per_row(model, layout, 4);
+  const auto all_rows = static_cast<std::uint64_t>((micro * rows.shortest + rows.common) * members);
+  need.activations = all_rows * activation_bytes_per_row(model, layout, 4);
   return need;
 }
 
-void check_memory(const MemoryNeed& need, std::uint64_t memory, std::int64_t ranks, const std::string& host) {
-  const std::uint64_t all = need.total() * static_cast<std::uint64_t>(ranks);
-  if (memory == 0 || all <= memory) return;
-  const auto [key, advice] = remedy(need);
-  throw UsageError(fmt::format(
-      "{}: training needs at least {:.1f} GB of memory on {} ({}{:.1f} GB base, {:.1f} GB adapters with their "
-      "gradients "
-      "and moments, {:.1f} GB activations), which has {:.1f} GB. {}",
-      key, gigabytes(all), host, ranks > 1 ? fmt::format("{} ranks, each: ", ranks) : "", gigabytes(need.base),
-      gigabytes(need.adapters), gigabytes(need.activations), gigabytes(memory), advice));
+MemoryNeed prediction_need(const std::string& purpose, BaseDtype dtype, const ModelConfig& model,
+                           std::int64_t parameters) {
+  MemoryNeed need = base_need(purpose, dtype, model);
+  need.adapters = static_cast<std::uint64_t>(parameters) * 4;
+  return need;
+}
+
+MemoryPlace memory_place(c10::Device device, const World& world) {
+  if (device.is_cpu()) return {world.host(), physical_memory(), world.node_size()};
+  return {fmt::format("GPU {} of {}", static_cast<int>(device.index()), world.host()), gpu_memory(device),
+          sharers_of_gpu(world.node_rank(), world.node_size())};
+}
+
+void check_memory(const MemoryNeed& need, const MemoryPlace& place) {
+  const std::uint64_t all = need.total() * static_cast<std::uint64_t>(place.ranks);
+  if (place.memory == 0 || all <= place.memory) return;
+  const auto [key, advice] = remedy(need, place);
+  throw UsageError(
+      fmt::format("{}: {} needs at least {:.1f} GB of memory on {} ({}{:.1f} GB base, {:.1f} GB adapters{}, {:.1f} GB "
+                  "activations), which has {:.1f} GB. {}",
+                  key, need.purpose, gigabytes(all), place.name,
+                  place.ranks > 1 ? fmt::format("{} ranks, each: ", place.ranks) : "", gigabytes(need.base),
+                  gigabytes(need.adapters), need.purpose == "training" ? " with their gradients and moments" : "",
+                  gigabytes(need.activations), gigabytes(place.memory), advice));
 }
 
 }  // namespace chorale

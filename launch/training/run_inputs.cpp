@@ -7,7 +7,6 @@
 
 #include "core/adapters/adapter_layout.hpp"
 #include "core/model/device.hpp"
-#include "core/training/memory_estimate.hpp"
 #include "launch/training/evaluation.hpp"
 #include "launch/training/memory_check.hpp"
 #include "launch/training/same_inputs.hpp"
@@ -41,13 +40,12 @@ RunInputs load_run_inputs(const Recipe& recipe, World& world) {
 void check_memory(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run) {
   World& world = run.world();
   world.together([&] {
-    if (!inputs.decoder.device.is_cpu()) return;
     // The rank's share of a batch is rounded up: of several ranks the first has it.
     const std::int64_t ranks = run.group().size();
     const std::int64_t share = (recipe.training.batch_size + ranks - 1) / ranks;
-    const auto members = static_cast<std::int64_t>(run.members().size());
-    check_memory(least_memory(recipe, inputs.base->config(), inputs.sets.train, members, share), physical_memory(),
-                 world.node_size(), world.host());
+    check_memory(training_need(recipe, inputs.base->config(), least_rows(recipe, inputs.sets.train),
+                               static_cast<std::int64_t>(run.members().size()), share),
+                 memory_place(inputs.decoder.device, world));
   });
 }
 

@@ -66,7 +66,8 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
   world.on_root([&] { datasets = metrics_of(predictions, recipe); });
   timings.take("evaluation");
   const nlohmann::json members = member_states(trainer, run);
-  const nlohmann::json facts = timings_json(timings, run, inputs, threads, training.log().tokens_per_second());
+  nlohmann::json facts = timings_json(timings, run, inputs, threads, training.log().tokens_per_second());
+  facts["reduced_bytes_per_step"] = training.reduced_bytes_per_step();
   RunResult outcome;
   world.on_root([&] {
     outcome.metrics =

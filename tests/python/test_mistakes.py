@@ -264,6 +264,15 @@ def little_memory(command, place):
     return shell(f"prlimit --data=600000000 {command}", place)
 
 
+def large_shape(place):
+    """The shape of a model of 70 G weights, without them."""
+    (place / "shape").mkdir()
+    (place / "shape/config.json").write_text(json.dumps({
+        "model_type": "llama", "vocab_size": 128256, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "max_position_embeddings": 8192, "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0, "tie_word_embeddings": False}))
+
+
 def torch_upgraded(command, place):
     """Another version of torch's libraries: the one function that says their version is replaced by one that says 2.12."""
     source = place / "version.cpp"
@@ -396,6 +405,7 @@ PREPARATIONS = {
     "No GPU": nothing,
     "NCCL without GPUs": nothing,
     "Too little memory": nothing,
+    "A base that does not fit": large_shape,
     "Out of memory": (nothing, little_memory),
     "mpirun as root": (nothing, as_root_without_consent),
     "srun without PMIx": (nothing, under_srun),
