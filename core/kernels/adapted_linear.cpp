@@ -53,14 +53,19 @@ at::Tensor down(const at::Tensor& x, const at::Tensor& a, const LowRankTerm& ter
   return u;
 }
 
+// B as the kernels take it, [members, rank, outputs]. The CPU's read the stored layout through a view.
+at::Tensor long_side_last(const at::Tensor& b) {
+  const at::Tensor view = b.transpose(1, 2);
+  return b.is_cpu() ? view : view.contiguous();
+}
+
 class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
                             const at::Tensor& b, const LowRankTermPtr& term) {
     at::Tensor y = term->frozen.product(x);
     const at::Tensor u = down(x, a, *term);
-    // B with its long side last, as the kernels read it.
-    const at::Tensor b_rows = b.transpose(1, 2).contiguous();
+    const at::Tensor b_rows = long_side_last(b);
     std::int64_t row = 0;
     for (std::size_t l = 0; l < term->columns.size(); ++l) {
       const AdaptedColumns& columns = term->columns[l];
@@ -83,7 +88,9 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     const auto term = c10::static_intrusive_pointer_cast<LowRankTerm>(context->saved_data["term"].toCapsule());
     const at::Tensor dy = gradients[0].contiguous();
     at::Tensor du = at::empty(u.sizes(), u.options());
-    at::Tensor db_rows = at::empty(b_rows.sizes(), b_rows.options());
+    at::Tensor db_rows = x.is_cpu()
+                             ? at::empty({b_rows.size(0), b_rows.size(2), b_rows.size(1)}, x.options()).transpose(1, 2)
+                             : at::empty(b_rows.sizes(), b_rows.options());
     std::int64_t row = 0;
     for (std::size_t l = 0; l < term->columns.size(); ++l) {
       const AdaptedColumns& columns = term->columns[l];

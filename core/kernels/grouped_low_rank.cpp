@@ -1,11 +1,12 @@
 #include "core/kernels/grouped_low_rank.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
 
-#include "core/kernels/low_rank.hpp"
+#include "core/kernels/small_product.hpp"
 
 namespace chorale {
 namespace {
@@ -14,9 +15,14 @@ bool fused(const at::Tensor& x) {
   return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble);
 }
 
+// One member's small matrix with its long side last, [rank, width], or the transposed view of one with its rank last.
+bool rank_last(const at::Tensor& m) {
+  return m.stride(2) != 1 && m.stride(1) == 1;
+}
+
 template <typename T>
-Rows<const T> rows_of(const at::Tensor& tensor, std::int64_t row, std::int64_t column) {
-  return {tensor.const_data_ptr<T>() + row * tensor.stride(0) + column, tensor.stride(0)};
+RightFactor<T> right_of(const at::Tensor& tensor, std::int64_t offset, std::int64_t row) {
+  return {tensor.const_data_ptr<T>() + offset, row, kPanel<T>};
 }
 
 template <typename T>
@@ -24,22 +30,35 @@ Rows<T> mutable_rows_of(const at::Tensor& tensor, std::int64_t row, std::int64_t
   return {tensor.mutable_data_ptr<T>() + row * tensor.stride(0) + column, tensor.stride(0)};
 }
 
+// The matrices of all members as the right factor of a product reads them: [depth, columns] each. `transposed` says
+// that this is not how they lie; then they are copied, which costs a row's worth of the product that follows.
 template <typename T>
-Rows<const T> matrix_of(const at::Tensor& m, std::int64_t member) {
-  return {m.const_data_ptr<T>() + member * m.stride(0), m.stride(1)};
+at::Tensor laid_out(const at::Tensor& m, bool transposed) {
+  if (!transposed) return rank_last(m) ? m.transpose(1, 2) : m;
+  const at::Tensor from = rank_last(m) ? m.transpose(1, 2) : m;  // rows with unit stride
+  at::Tensor copy = at::empty({m.size(0), from.size(2), from.size(1)}, m.options());
+  at::parallel_for(0, m.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t member = begin; member < end; ++member) {
+      transpose_rows(Rows<const T>{from.const_data_ptr<T>() + member * from.stride(0), from.stride(1)},
+                     Rows<T>{copy.mutable_data_ptr<T>() + member * copy.stride(0), copy.stride(1)}, from.size(1),
+                     from.size(2));
+    }
+  });
+  return copy;
 }
 
 // Calls body(member, first row, rows) over pieces of the members' rows, shared out to the threads.
 template <typename Body>
 void for_pieces(const RowOffsets& offsets, const Body& body) {
-  constexpr std::int64_t kPiece = 32;
   struct Piece {
     std::int64_t member, first, count;
   };
+  const std::int64_t share = offsets.back() / (4 * static_cast<std::int64_t>(at::get_num_threads())) + 1;
+  const std::int64_t size = std::clamp<std::int64_t>((share + 15) / 16 * 16, 16, 128);
   std::vector<Piece> pieces;
   for (std::size_t m = 0; m + 1 < offsets.size(); ++m) {
-    for (std::int64_t row = offsets[m]; row < offsets[m + 1]; row += kPiece) {
-      pieces.push_back({static_cast<std::int64_t>(m), row, std::min(kPiece, offsets[m + 1] - row)});
+    for (std::int64_t row = offsets[m]; row < offsets[m + 1]; row += size) {
+      pieces.push_back({static_cast<std::int64_t>(m), row, std::min(size, offsets[m + 1] - row)});
     }
   }
   at::parallel_for(0, static_cast<std::int64_t>(pieces.size()), 1, [&](std::int64_t begin, std::int64_t end) {
@@ -60,37 +79,50 @@ void for_members(const RowOffsets& offsets, const Body& body) {
 template <typename T>
 void down_on_cpu(const at::Tensor& x, std::int64_t begin, const at::Tensor& m, at::Tensor& u, std::int64_t first,
                  const RowOffsets& offsets, double scale) {
+  const at::Tensor right = laid_out<T>(m, !rank_last(m));  // [members, width, rank]
   for_pieces(offsets, [&](std::int64_t member, std::int64_t row, std::int64_t count) {
-    low_rank_down(rows_of<T>(x, row, begin), matrix_of<T>(m, member), mutable_rows_of<T>(u, row, first), count,
-                  m.size(2), m.size(1), static_cast<T>(scale));
+    const LeftFactor<T> left{x.const_data_ptr<T>() + row * x.stride(0) + begin, x.stride(0), 1};
+    small_product(left, right_of<T>(right, member * right.stride(0), right.stride(1)),
+                  mutable_rows_of<T>(u, row, first), count, m.size(1), m.size(2), static_cast<T>(scale));
   });
 }
 
 template <typename T>
 void up_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at::Tensor& y, std::int64_t begin,
                const RowOffsets& offsets, double scale) {
+  const at::Tensor right = laid_out<T>(m, rank_last(m));  // [members, rank, width]
   for_pieces(offsets, [&](std::int64_t member, std::int64_t row, std::int64_t count) {
-    low_rank_up(rows_of<T>(u, row, first), matrix_of<T>(m, member), mutable_rows_of<T>(y, row, begin), count, m.size(2),
-                m.size(1), static_cast<T>(scale));
+    const LeftFactor<T> left{u.const_data_ptr<T>() + row * u.stride(0) + first, u.stride(0), 1};
+    small_product_add(left, right_of<T>(right, member * right.stride(0), right.stride(1)),
+                      mutable_rows_of<T>(y, row, begin), count, m.size(2), m.size(1), static_cast<T>(scale));
   });
 }
 
-// Sums over rows: a thread takes columns of a member, so that every sum has one order whatever the thread count.
+// Sums over rows: a thread takes a part of a member's long side, so that every sum has one order whatever the thread
+// count.
 template <typename T>
 void outer_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& x, std::int64_t begin, at::Tensor& g,
                   const RowOffsets& offsets, double scale) {
-  constexpr std::int64_t kColumns = 256;
+  constexpr std::int64_t kPart = 192;  // a multiple of every width a product is computed in
   const std::int64_t width = g.size(2);
-  const std::int64_t parts = (width + kColumns - 1) / kColumns;
+  const std::int64_t parts = (width + kPart - 1) / kPart;
   at::parallel_for(0, g.size(0) * parts, 1, [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t i = from; i < to; ++i) {
       const std::int64_t member = i / parts;
-      const std::int64_t column = i % parts * kColumns;
+      const std::int64_t column = i % parts * kPart;
+      const std::int64_t count = std::min(kPart, width - column);
       const std::int64_t row = offsets[static_cast<std::size_t>(member)];
-      const std::int64_t count = offsets[static_cast<std::size_t>(member) + 1] - row;
-      const Rows<T> out{g.mutable_data_ptr<T>() + member * g.stride(0) + column, g.stride(1)};
-      low_rank_outer(rows_of<T>(u, row, first), rows_of<T>(x, row, begin + column), out, count,
-                     std::min(kColumns, width - column), g.size(1), static_cast<T>(scale));
+      const std::int64_t rows = offsets[static_cast<std::size_t>(member) + 1] - row;
+      T* out = g.mutable_data_ptr<T>() + member * g.stride(0) + column * g.stride(2);
+      const T* small = u.const_data_ptr<T>() + row * u.stride(0) + first;
+      const T* wide = x.const_data_ptr<T>() + row * x.stride(0) + begin + column;
+      if (rank_last(g)) {
+        small_product(LeftFactor<T>{wide, 1, x.stride(0)}, right_of<T>(u, small - u.const_data_ptr<T>(), u.stride(0)),
+                      Rows<T>{out, g.stride(2)}, count, g.size(1), rows, static_cast<T>(scale));
+      } else {
+        small_product(LeftFactor<T>{small, 1, u.stride(0)}, right_of<T>(x, wide - x.const_data_ptr<T>(), x.stride(0)),
+                      Rows<T>{out, g.stride(1)}, g.size(1), count, rows, static_cast<T>(scale));
+      }
     }
   });
 }
