@@ -88,10 +88,17 @@ void ExampleBatcher::add_example(std::size_t index, std::int64_t parent, Example
   picks.labels.push_back(example.label);
   for (std::int64_t row = 0; row < own_rows(index); ++row) batch.source_rows.push_back(first_row(index) + row);
 
-  const TokenId* prompt = example.prompt.data();
-  const std::int64_t span =
-      packed.add_span(prompt + common_, prompt + example.prompt.size(), parent, row_key(index, 0));
-  const std::int64_t asked = packed.add_output(packed.rows() - 1);
+  // A prompt with one answer is one sequence: one span attends faster than two.
+  std::vector<TokenId> tokens(example.prompt.begin() + common_, example.prompt.end());
+  const auto prompt_rows = static_cast<std::int64_t>(tokens.size());
+  const bool joined = kind_ == TaskKind::completion;
+  if (joined) {
+    const std::vector<TokenId>& answer = example.continuations.front();
+    tokens.insert(tokens.end(), answer.begin(), answer.end() - 1);
+  }
+  const std::int64_t begin = packed.rows();
+  const std::int64_t span = packed.add_span(tokens.data(), tokens.data() + tokens.size(), parent, row_key(index, 0));
+  const std::int64_t asked = packed.add_output(begin + prompt_rows - 1);
   if (!example.label_tokens.empty()) {
     picks.label_output.push_back(asked);
     for (std::int64_t k = 0; k < choices_; ++k) {
@@ -103,27 +110,26 @@ void ExampleBatcher::add_example(std::size_t index, std::int64_t parent, Example
     }
     return;
   }
-  std::int64_t row = packed.rows() - packed.layout.spans.back().begin;
+  std::int64_t row = prompt_rows;
   for (std::int64_t k = 0; k < choices_; ++k) {
     const bool has = k < static_cast<std::int64_t>(example.continuations.size());
     picks.missing.push_back(has ? 0 : 1);
     if (!has) continue;
-    const std::vector<TokenId>& tokens = example.continuations[static_cast<std::size_t>(k)];
-    const double weight = kind_ == TaskKind::completion ? 1.0 : 1.0 / static_cast<double>(tokens.size());
-    std::int64_t output = asked;
-    if (tokens.size() > 1) packed.add_span(tokens.data(), tokens.data() + tokens.size() - 1, span, row_key(index, row));
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      if (i > 0) {
-        output = packed.add_output(packed.rows() - static_cast<std::int64_t>(tokens.size() - 1) +
-                                   static_cast<std::int64_t>(i) - 1);
-      }
-      picks.output.push_back(output);
-      picks.token.push_back(tokens[i]);
+    const std::vector<TokenId>& answer = example.continuations[static_cast<std::size_t>(k)];
+    const auto answer_rows = static_cast<std::int64_t>(answer.size()) - 1;
+    const double weight = kind_ == TaskKind::completion ? 1.0 : 1.0 / static_cast<double>(answer.size());
+    if (!joined && answer_rows > 0) {
+      packed.add_span(answer.data(), answer.data() + answer_rows, span, row_key(index, row));
+    }
+    const std::int64_t first = packed.rows() - answer_rows;
+    for (std::int64_t i = 0; i <= answer_rows; ++i) {
+      picks.output.push_back(i == 0 ? asked : packed.add_output(first + i - 1));
+      picks.token.push_back(answer[static_cast<std::size_t>(i)]);
       picks.cell.push_back(number * choices_ + k);
       picks.example.push_back(number);
       picks.weight.push_back(weight);
     }
-    row += static_cast<std::int64_t>(tokens.size()) - 1;
+    row += answer_rows;
   }
 }
 

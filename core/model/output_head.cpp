@@ -10,6 +10,8 @@
 
 #include <algorithm>
 
+#include "core/kernels/vocabulary_softmax.hpp"
+
 namespace chorale {
 namespace {
 
@@ -30,16 +32,10 @@ class TokenLogLikelihoods : public torch::autograd::Function<TokenLogLikelihoods
     const at::ScalarType type = result_type(hidden);
     at::Tensor log_total = at::empty({outputs}, hidden.options().dtype(type));
     at::Tensor expected = gradient_needed ? at::empty_like(hidden) : at::Tensor();
-    const std::int64_t block = block_rows(head.size(0));
-    for (std::int64_t begin = 0; begin < outputs; begin += block) {
-      const std::int64_t count = std::min(block, outputs - begin);
-      at::Tensor logits = at::mm(hidden.narrow(0, begin, count), head.t()).to(type);
-      const at::Tensor total = at::logsumexp(logits, {1}, /*keepdim=*/true);
-      log_total.narrow(0, begin, count).copy_(total.squeeze(1));
-      if (gradient_needed) {
-        at::Tensor out = expected.narrow(0, begin, count);
-        at::mm_out(out, logits.sub_(total).exp_().to(hidden.scalar_type()), head);
-      }
+    if (hidden.is_cpu() && hidden.scalar_type() == type) {
+      vocabulary_softmax(hidden.contiguous(), head.contiguous(), log_total, gradient_needed ? &expected : nullptr);
+    } else {
+      in_blocks(hidden, head, log_total, expected);
     }
     // The picked logits once more, as dot products: cheaper than keeping any block.
     const at::Tensor picked =
@@ -58,6 +54,24 @@ class TokenLogLikelihoods : public torch::autograd::Function<TokenLogLikelihoods
     at::Tensor dx = expected * per_output.neg().unsqueeze(1);
     dx.index_add_(0, saved[2], saved[1].index_select(0, saved[3]) * weight.unsqueeze(1));
     return {dx, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  // Blocks of rows over the whole vocabulary, with torch's operations; `expected` may be undefined.
+  static void in_blocks(const at::Tensor& hidden, const at::Tensor& head, at::Tensor& log_total, at::Tensor& expected) {
+    const std::int64_t outputs = hidden.size(0);
+    const at::ScalarType type = log_total.scalar_type();
+    const std::int64_t block = block_rows(head.size(0));
+    for (std::int64_t begin = 0; begin < outputs; begin += block) {
+      const std::int64_t count = std::min(block, outputs - begin);
+      at::Tensor logits = at::mm(hidden.narrow(0, begin, count), head.t()).to(type);
+      const at::Tensor total = at::logsumexp(logits, {1}, /*keepdim=*/true);
+      log_total.narrow(0, begin, count).copy_(total.squeeze(1));
+      if (expected.defined()) {
+        at::Tensor out = expected.narrow(0, begin, count);
+        at::mm_out(out, logits.sub_(total).exp_().to(hidden.scalar_type()), head);
+      }
+    }
   }
 };
 

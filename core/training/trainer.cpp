@@ -72,7 +72,8 @@ Trainer::Trainer(const TrainerInputs& inputs)
       total_steps_(inputs.training.steps > 0 ? inputs.training.steps
                                              : inputs.training.epochs * order_.steps_per_epoch()),
       pass_size_(choose_pass_size(inputs)),
-      prefix_(*inputs.decoder, *inputs.train, inputs.bank->layout().lowest_layer(), train_budget(inputs)),
+      prefix_(*inputs.decoder, *inputs.train, inputs.share_prefix ? inputs.bank->layout().lowest_layer() : 0,
+              train_budget(inputs)),
       optimiser_(inputs.bank->parameters(), inputs.training.optimiser, step_rates(inputs, total_steps_),
                  decay_segments(*inputs.bank, inputs.training.weight_decay)),
       stopping_(inputs.bank->member_count(), inputs.training.early_stopping),

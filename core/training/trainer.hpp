@@ -41,6 +41,8 @@ struct TrainerInputs {
   std::uint64_t seed = 0;
   // Bytes for the frozen prefix of the training and validation sets together; the same on all ranks of a group.
   RowBudget prefix_budget;
+  // False: every member computes the layers below the lowest adapter for itself, in every step. For measurements.
+  bool share_prefix = true;
   std::uint64_t memory = 0;           // bytes this process may use; decides automatic micro-batches (0: unknown)
   std::optional<PassSize> pass_size;  // instead of what memory decides
   bool record_passes = false;     // repeat recorded passes instead of issuing every operation anew; needs dropout off

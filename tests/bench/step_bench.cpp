@@ -1,14 +1,13 @@
-// Times optimiser steps of M members: all in one Trainer (--variant fused), or M Trainers of one member each, one after
-// the other (--variant separate). Under mpirun the fused members are placed on the ranks as in training. Rank 0 prints
-// one JSON line.
+// Times optimiser steps of M members on a random base: all in one Trainer (--variant fused), or M Trainers of one
+// member each, one after the other (--variant separate); or evaluations of M members (--variant evaluate,
+// evaluate-separate). Under mpirun the fused members are placed on the ranks as in training. Rank 0 prints one JSON
+// line.
 #include <fmt/format.h>
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -17,107 +16,30 @@
 #include <span>
 
 #include "bench/bench_base.hpp"
+#include "bench/bench_options.hpp"
+#include "bench/check.hpp"
+#include "bench/meter.hpp"
+#include "bench/profile.hpp"
+#include "bench/training_setup.hpp"
 #include "core/adapters/adapter_bank.hpp"
-#include "core/inference/example_batcher.hpp"
-#include "core/inference/frozen_prefix.hpp"
+#include "core/inference/predictor.hpp"
 #include "core/model/decoder.hpp"
 #include "core/model/device.hpp"
 #include "core/parallel/communicator.hpp"
-#include "core/training/trainer.hpp"
 #include "distributed/placement.hpp"
 #include "distributed/world.hpp"
 
 namespace chorale::bench {
 namespace {
 
-struct Options {
-  std::string variant = "fused";
-  std::string shape = "tiny";
-  std::string layers = "all";
-  std::int64_t members = 5;
-  std::int64_t batch = 8;
-  std::int64_t sequence = 32;
-  std::int64_t steps = 20;
-  int threads = 0;
-  bool paced = false;
-};
+constexpr std::int64_t kPrefixEpochs = 5;
 
-constexpr std::size_t kStepsPerEpoch = 4;
-constexpr std::int64_t kLabels = 4;
-
-// "all", "7" or "20-29".
-std::vector<std::int64_t> layers_named(const std::string& text) {
-  if (text == "all") return {};
-  const std::size_t dash = text.find('-');
-  const std::int64_t first = std::stoll(text.substr(0, dash));
-  const std::int64_t last = dash == std::string::npos ? first : std::stoll(text.substr(dash + 1));
-  std::vector<std::int64_t> layers;
-  for (std::int64_t layer = first; layer <= last; ++layer) layers.push_back(layer);
-  return layers;
+at::ScalarType type_of(const Options& options, c10::Device device) {
+  if (options.dtype == "auto") return device.is_cpu() ? at::kFloat : at::kBFloat16;
+  if (options.dtype == "float32") return at::kFloat;
+  if (options.dtype == "bfloat16") return at::kBFloat16;
+  throw UsageError(fmt::format("--dtype: '{}' is unknown. Use auto, float32 or bfloat16.", options.dtype));
 }
-
-// Prompts of `sequence` random tokens without a common beginning, each with one of four label tokens.
-ExampleSet random_examples(const Options& options, const ModelConfig& config) {
-  RandomSequence random(RandomStream(3, 0, Purpose::test, 1));
-  const auto vocabulary = static_cast<std::uint32_t>(config.vocabulary);
-  ExampleSet set;
-  set.name = "train";
-  set.path = "memory";
-  for (std::size_t i = 0; i < kStepsPerEpoch * static_cast<std::size_t>(options.batch); ++i) {
-    Example example;
-    example.id = std::to_string(i);
-    for (std::int64_t t = 0; t < options.sequence; ++t) {
-      example.prompt.push_back(static_cast<TokenId>(random.next() % vocabulary));
-    }
-    for (std::int64_t k = 0; k < kLabels; ++k) {
-      example.label_tokens.push_back(static_cast<TokenId>(10 + k));
-      example.choices.push_back(std::to_string(k));
-    }
-    example.label = static_cast<std::int32_t>(i % kLabels);
-    set.examples.push_back(std::move(example));
-  }
-  return set;
-}
-
-double milliseconds() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double, std::milli>(now).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
-}
-
-// The peak of resident memory counts from here on: setting up is not what is measured.
-void forget_peak_memory() {
-  malloc_trim(0);
-  std::ofstream("/proc/self/clear_refs") << "5";
-}
-
-double peak_gigabytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024.0 / 1e9;
-  }
-  return 0.0;
-}
-
-class LastLoss : public TrainingObserver {
- public:
-  void stepped(const StepReport& report) override {
-    for (const MemberReport& member : report.members) {
-      if (member.member == 0) loss = member.loss;
-    }
-  }
-  double loss = 0.0;  // of member 0: the same in both variants, or they do not do the same work
-};
-
-struct Part {
-  std::unique_ptr<AdapterBank> bank;
-  std::unique_ptr<Trainer> trainer;
-};
 
 // The largest value any rank gives.
 double largest(World& world, double value) {
@@ -143,101 +65,209 @@ double all_reduce_ms(World& world, Communicator& group, AdapterBank& bank) {
   return median(times);
 }
 
-void measure(const Options& options, World& world) {
-  if (options.variant != "fused" && options.variant != "separate") {
-    throw UsageError("--variant: use fused or separate.");
+struct Part {
+  std::unique_ptr<AdapterBank> bank;
+  std::unique_ptr<Trainer> trainer;
+  std::unique_ptr<Predictor> predictor;
+};
+
+// One unit of what is measured, by all members of this rank.
+class Work {
+ public:
+  Work(const Options& options, const Decoder& decoder, const ExampleBatcher& set, Communicator& group,
+       const std::vector<std::uint32_t>& members, std::int64_t steps)
+      : options_(options), decoder_(decoder), set_(set), group_(group), steps_(steps) {
+    if (options.variant.ends_with("separate")) {
+      for (const std::uint32_t member : members) add({member});
+    } else {
+      add(members);
+    }
   }
-  if (options.variant != "fused" && world.size() > 1) throw UsageError("--variant: several ranks share fused members.");
+
+  void run() {
+    for (Part& part : parts_) {
+      if (part.trainer) {
+        part.trainer->step();
+      } else if (options_.answer_only) {
+        static_cast<void>(part.predictor->choices(*part.bank, [](std::size_t) {}));
+      } else {
+        static_cast<void>(part.predictor->tokens(*part.bank, [](std::size_t) {}));
+      }
+    }
+  }
+
+  [[nodiscard]] AdapterBank& bank() { return *parts_.front().bank; }
+  // Of the first member: the same in all variants, or they do not do the same work.
+  [[nodiscard]] double loss() const { return first_.losses.empty() ? 0.0 : first_.losses.front(); }
+
+ private:
+  void add(const std::vector<std::uint32_t>& members) {
+    BankOptions bank;
+    bank.members = members;
+    bank.device = decoder_.device();
+    Part part;
+    part.bank = std::make_unique<AdapterBank>(decoder_.config(), adapter_of(options_, decoder_.config()), bank);
+    if (options_.variant.starts_with("evaluate")) {
+      const std::int64_t lowest = options_.no_prefix ? 0 : part.bank->layout().lowest_layer();
+      part.predictor = std::make_unique<Predictor>(decoder_, set_, lowest, options_.batch, 0);
+    } else {
+      LastLosses& observer = parts_.empty() ? first_ : others_;
+      TrainerInputs inputs = trainer_inputs(options_, decoder_, set_, *part.bank, group_, observer);
+      inputs.training.steps = steps_;
+      part.trainer = std::make_unique<Trainer>(inputs);
+    }
+    parts_.push_back(std::move(part));
+  }
+
+  const Options& options_;
+  const Decoder& decoder_;
+  const ExampleBatcher& set_;
+  Communicator& group_;
+  std::int64_t steps_;
+  LastLosses first_, others_;
+  std::vector<Part> parts_;
+};
+
+struct Times {
+  std::vector<double> wall, cpu;  // ms per step, one entry per turn
+};
+
+Times timed(const Options& options, c10::Device device, Work& work) {
+  Times times;
+  // Paced: a turn for every line read, so that programs that are compared can take turns.
+  std::string line;
+  if (options.paced) std::cout << "ready" << std::endl;
+  for (std::int64_t done = 0; done < options.steps; done += options.turn) {
+    if (options.paced && !std::getline(std::cin, line)) throw UsageError("--paced: standard input ended early.");
+    const double cpu = cpu_milliseconds();
+    const double begin = milliseconds();
+    for (std::int64_t i = 0; i < options.turn; ++i) work.run();
+    wait_for(device);
+    times.wall.push_back((milliseconds() - begin) / static_cast<double>(options.turn));
+    times.cpu.push_back((cpu_milliseconds() - cpu) / static_cast<double>(options.turn));
+    if (options.paced) std::cout << times.wall.back() << std::endl;
+  }
+  return times;
+}
+
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+std::string variant_name(const Options& options) {
+  if (options.variant == "fused") return "chorale";
+  if (options.variant == "separate") return "chorale, one member at a time";
+  if (options.variant == "evaluate") return "chorale, evaluation";
+  return "chorale, evaluation of one member at a time";
+}
+
+void measure(Options options, World& world) {
+  const bool evaluation = options.variant.starts_with("evaluate");
+  if (world.size() > 1 && options.variant.ends_with("separate")) {
+    throw UsageError("--variant: several ranks share fused members.");
+  }
   const int threads = start_threads(options.threads, world.node_size());
+  const c10::Device device = choose_device(options.device, world.node_rank());
   const Placement placement = place(options.members, world.size(), std::nullopt);
   const std::int64_t number = placement.group_of(world.rank());
   const PlacementGroup& place = placement.groups[static_cast<std::size_t>(number)];
   const std::unique_ptr<Communicator> group = world.split(number);
-  auto base = std::make_unique<BenchBase>(shape_named(options.shape));
-  const ModelConfig config = base->config();
-  const Decoder decoder(*base, {at::kFloat, at::kCPU});
-  base.reset();
-  const ExampleSet set = random_examples(options, config);
-  const ExampleBatcher train(set, TaskKind::multiple_choice, Scoring::label_token, at::kCPU, at::kFloat);
-  // What the program itself sets (launch/main.cpp), after the base's own memory went back.
-  forget_peak_memory();
+  // What the program itself sets (launch/main.cpp).
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  const BenchBase base(shape_named(options.shape));
+  const ModelConfig& config = base.config();
+  const Decoder decoder(base, {type_of(options, device), device});
+  const double peak = peak_operations(device, decoder.dtype());
+  if (options.profile) {
+    std::cout << profile(options, decoder, peak) << std::flush;
+    return;
+  }
+  nlohmann::json checked;
+  if (options.check && world.size() == 1) {
+    const CheckResult found = check(options, base, decoder);
+    checked = {{"plain_loss", found.plain_loss},
+               {"plain_gradient", found.plain_gradient},
+               {"alone_loss", found.alone_loss},
+               {"alone_update", found.alone_update}};
+  }
 
-  AdapterConfig adapter;
-  adapter.rank = 8;
-  adapter.targets = kAdapterTargets;
-  adapter.layers = layers_named(options.layers);
-  TrainerInputs inputs;
-  LastLoss observer;
-  inputs.decoder = &decoder;
-  inputs.train = &train;
-  inputs.training.batch_size = options.batch;
-  const auto warm_up = static_cast<std::int64_t>(kStepsPerEpoch);  // one epoch: fills the frozen prefix too
-  inputs.training.steps = warm_up + options.steps;
-  inputs.prefix_budget = 1ULL << 32U;
-  inputs.group = group.get();
-  inputs.observer = &observer;
-
+  const TaskKind kind = options.answer_only ? TaskKind::multiple_choice : TaskKind::completion;
+  const ExampleSet set = random_examples(options, config, evaluation ? 1 : kStepsPerEpoch);
+  const ExampleBatcher batcher(set, kind, Scoring::label_token, device, decoder.residual_dtype());
   std::vector<std::uint32_t> members(static_cast<std::size_t>(place.members));
   std::iota(members.begin(), members.end(), static_cast<std::uint32_t>(place.first_member));
-  std::vector<Part> parts;
-  const auto add_part = [&](std::vector<std::uint32_t> of) {
-    BankOptions bank;
-    bank.members = std::move(of);
-    parts.push_back({std::make_unique<AdapterBank>(config, adapter, bank), nullptr});
-    inputs.bank = parts.back().bank.get();
-    parts.back().trainer = std::make_unique<Trainer>(inputs);
+  // With adapters above a frozen prefix, whole runs are measured: the first epoch computes what the others reuse.
+  const bool whole_run = options.share_batch && options.layers != "all" && !evaluation;
+  const auto epoch = static_cast<std::int64_t>(kStepsPerEpoch);
+  if (whole_run) options.steps = kPrefixEpochs * epoch;
+  const std::int64_t warm_up = options.turn * ((epoch + options.turn - 1) / options.turn);
+  const auto make = [&](std::int64_t steps) {
+    return std::make_unique<Work>(options, decoder, batcher, *group, members, steps);
   };
-  if (options.variant == "fused") add_part(members);
-  if (options.variant == "separate") {
-    for (const std::uint32_t member : members) add_part({member});
-  }
-  // What the frozen layers cost, once per run: the share of one member's batch.
-  double prefix_ms = 0.0;
-  if (const std::int64_t end = parts.front().bank->layout().lowest_layer(); end > 0) {
-    FrozenPrefix prefix(decoder, train, end, inputs.prefix_budget);
-    const double begin = milliseconds();
-    prefix.fill();
-    prefix_ms = (milliseconds() - begin) / static_cast<double>(kStepsPerEpoch);
-  }
-  const auto step = [&] {
-    const double begin = milliseconds();
-    for (Part& part : parts) part.trainer->step();
-    return milliseconds() - begin;
-  };
-  for (std::int64_t i = 0; i < warm_up; ++i) step();
-  std::vector<double> times;
-  // Paced: a step for every line read, so that programs that are compared can take turns.
-  std::string line;
-  if (options.paced) std::cout << "ready" << std::endl;
-  while (static_cast<std::int64_t>(times.size()) < options.steps) {
-    if (options.paced && !std::getline(std::cin, line)) throw UsageError("--paced: standard input ended early.");
-    times.push_back(step());
-    if (options.paced) std::cout << times.back() << std::endl;
-  }
-  const double ms = largest(world, median(times));
-  const double exchange = all_reduce_ms(world, *group, *parts.front().bank);
+  auto work = make(warm_up + options.steps + options.turn);
+  for (std::int64_t i = 0; i < warm_up; ++i) work->run();
+  if (whole_run) work = make(options.steps);
+  wait_for(device);
+  forget_peak_memory(device);
+  const Times times = timed(options, device, *work);
+
+  const double ms = largest(world, whole_run ? mean(times.wall) : median(times.wall));
+  const double memory = largest(world, peak_gigabytes(device));
   const std::int64_t tokens = options.batch * options.sequence;
-  const nlohmann::json result = {
-      {"variant", "chorale " + options.variant},
-      {"device", "cpu"},
-      {"ranks", world.size()},
-      {"groups", placement.groups.size()},
-      {"threads", threads},
-      {"ms_all_reduce", exchange},
-      {"mb_reduced", group->size() > 1 ? parts.front().bank->gradients().nbytes() * 1e-6 : 0.0},
+  const double operations = evaluation ? evaluation_operations(options, config) : step_operations(options, config);
+  const double ranks = device.is_cpu() ? static_cast<double>(world.size()) : 1.0;
+  nlohmann::json result = {
+      {"variant", variant_name(options) + (options.no_prefix ? ", prefix per member and step" : "")},
+      {"device", device.is_cpu() ? "cpu" : "cuda"},
       {"shape", options.shape},
-      {"layers", options.layers},
       {"members", options.members},
       {"tokens_per_member", tokens},
       {"ms_step", ms},
-      {"ms_fastest", *std::min_element(times.begin(), times.end())},
-      {"ms_prefix", prefix_ms},
       {"tokens_per_second", static_cast<double>(tokens * options.members) / ms * 1e3},
-      {"peak_gb", peak_gigabytes()},
-      {"loss", observer.loss}};
+      {"mfu", operations / (ms * 1e-3 * peak * ranks)},
+      {"peak_gb", memory},
+      {"peak_tflops", peak * ranks * 1e-12},
+      {"ms_fastest", *std::min_element(times.wall.begin(), times.wall.end())},
+      {"ms_cpu", whole_run ? mean(times.cpu) : median(times.cpu)},
+      {"rank", options.rank},
+      {"targets", options.targets},
+      {"layers", options.layers},
+      {"answer_only", options.answer_only},
+      {"dtype", decoder.dtype() == at::kFloat ? "float32" : "bfloat16"},
+      {"ranks", world.size()},
+      {"groups", placement.groups.size()},
+      {"threads", threads},
+      {"loss", work->loss()}};
+  if (!checked.is_null()) result["checked"] = checked;
+  if (world.size() > 1) {
+    result["ms_all_reduce"] = all_reduce_ms(world, *group, work->bank());
+    result["mb_reduced"] = group->size() > 1 ? work->bank().gradients().nbytes() * 1e-6 : 0.0;
+  }
   if (world.is_root()) std::cout << result.dump() << std::endl;
+}
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("--variant", options.variant)
+      ->check(CLI::IsMember({"fused", "separate", "evaluate", "evaluate-separate"}));
+  app.add_option("--device", options.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--dtype", options.dtype, "auto: bfloat16 on a GPU, float32 on a CPU");
+  app.add_option("--shape", options.shape, "tiny, 125m, smollm2, 0.5b, 1b or 8b");
+  app.add_option("--members", options.members)->check(CLI::PositiveNumber);
+  app.add_option("--batch", options.batch, "examples per member and step")->check(CLI::PositiveNumber);
+  app.add_option("--seq", options.sequence, "tokens per example")->check(CLI::PositiveNumber);
+  app.add_option("--rank", options.rank)->check(CLI::PositiveNumber);
+  app.add_option("--targets", options.targets, "qv, or all linear layers");
+  app.add_option("--layers", options.layers, "layers with adapters: all, top-quarter, FIRST or FIRST-LAST");
+  app.add_option("--steps", options.steps, "timed steps")->check(CLI::PositiveNumber);
+  app.add_option("--turn", options.turn, "steps between two looks at the clock")->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads, "0: all cores");
+  app.add_flag("--answer-only", options.answer_only, "loss on a label token behind each example, not on all tokens");
+  app.add_flag("--share-batch", options.share_batch, "all members see the same batch");
+  app.add_flag("--no-prefix", options.no_prefix, "neither share nor keep what lies below the lowest adapter");
+  app.add_flag("--check", options.check, "first compare with plain operations and with one member alone");
+  app.add_flag("--profile", options.profile, "print where a step's time goes instead");
+  app.add_flag("--paced", options.paced, "one turn for each line on standard input");
 }
 
 }  // namespace
@@ -246,15 +276,7 @@ void measure(const Options& options, World& world) {
 int main(int argc, char** argv) {
   chorale::bench::Options options;
   CLI::App app("Times optimiser steps of an ensemble on a random base.", "step_bench");
-  app.add_option("--variant", options.variant, "fused or separate");
-  app.add_option("--shape", options.shape, "tiny, 125m or smollm2");
-  app.add_option("--layers", options.layers, "layers with adapters: all, or FIRST-LAST");
-  app.add_option("--members", options.members)->check(CLI::PositiveNumber);
-  app.add_option("--batch", options.batch, "examples per member and step")->check(CLI::PositiveNumber);
-  app.add_option("--seq", options.sequence, "tokens per example")->check(CLI::PositiveNumber);
-  app.add_option("--steps", options.steps, "timed steps")->check(CLI::PositiveNumber);
-  app.add_option("--threads", options.threads, "0: all cores");
-  app.add_flag("--paced", options.paced, "one step for each line on standard input");
+  chorale::bench::add_options(app, options);
   try {
     app.parse(argc, argv);
     chorale::World world = chorale::World::start();

@@ -1,0 +1,98 @@
+#include "bench/meter.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <malloc.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <string>
+
+#include "core/kernels/frozen_linear.hpp"
+
+namespace chorale::bench {
+
+double milliseconds() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double, std::milli>(now).count();
+}
+
+double cpu_milliseconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec) * 1e3 + static_cast<double>(usage.ru_utime.tv_usec) * 1e-3;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
+}
+
+void wait_for(c10::Device device) {
+  if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+}
+
+void forget_peak_memory(c10::Device device) {
+  if (!device.is_cpu()) {
+    c10::getDeviceAllocator(device.type())->resetPeakStats(device.index());
+    return;
+  }
+  malloc_trim(0);  // setting up is not what is measured
+  std::ofstream("/proc/self/clear_refs") << "5";
+}
+
+double peak_gigabytes(c10::Device device) {
+  if (!device.is_cpu()) {
+    const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+    return static_cast<double>(stats.allocated_bytes[0].peak) * 1e-9;
+  }
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024.0 / 1e9;
+  }
+  return 0.0;
+}
+
+double fastest(c10::Device device, const std::function<void()>& call, int repeats) {
+  call();
+  wait_for(device);
+  double best = 0.0;
+  for (int i = 0; i < repeats; ++i) {
+    const double begin = milliseconds();
+    call();
+    wait_for(device);
+    const double ms = milliseconds() - begin;
+    best = i == 0 ? ms : std::min(best, ms);
+  }
+  return best;
+}
+
+double peak_operations(c10::Device device, at::ScalarType type) {
+  if (device.is_cuda() && type == at::kBFloat16) return 989e12;
+  const at::NoGradGuard no_gradients;
+  constexpr std::int64_t kSize = 1024;
+  const auto options = at::TensorOptions().dtype(type).device(device);
+  const FrozenLinear linear(at::randn({kSize, kSize}, options));
+  const at::Tensor x = at::randn({kSize, kSize}, options);
+  const double ms = fastest(
+      device, [&] { static_cast<void>(linear.product(x)); }, 20);
+  return 2.0 * kSize * kSize * kSize / ms * 1e3;
+}
+
+double copy_bandwidth(c10::Device device, double bytes) {
+  const at::Tensor from = at::zeros({static_cast<std::int64_t>(bytes / 8.0)}, at::TensorOptions().device(device));
+  at::Tensor to = at::empty_like(from);
+  const double ms = fastest(
+      device, [&] { to.copy_(from); }, 15);
+  return 2.0 * static_cast<double>(from.nbytes()) / ms * 1e3;
+}
+
+}  // namespace chorale::bench

@@ -1,0 +1,34 @@
+// Clocks, memory and the device's limits.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <vector>
+
+namespace chorale::bench {
+
+[[nodiscard]] double milliseconds();
+/// CPU time of this process in user mode, all threads: what other programs on the machine do not inflate.
+[[nodiscard]] double cpu_milliseconds();
+[[nodiscard]] double median(std::vector<double> values);
+
+/// Returns when the device has done everything asked of it.
+void wait_for(c10::Device device);
+
+/// Starts counting the peak anew: resident memory of this process on a CPU, allocated memory on a GPU.
+void forget_peak_memory(c10::Device device);
+[[nodiscard]] double peak_gigabytes(c10::Device device);
+
+/// Milliseconds of one call: the fastest of several, after a warm-up, on the given device.
+[[nodiscard]] double fastest(c10::Device device, const std::function<void()>& call, int repeats = 7);
+
+/// Floating-point operations per second that the device's best product reaches: measured on a CPU (a frozen product in
+/// `type` through the path the models take), 989e12 for bfloat16 on an H100 or H200 (NVIDIA's dense figure), measured
+/// on other GPUs.
+[[nodiscard]] double peak_operations(c10::Device device, at::ScalarType type);
+
+/// Bytes per second moved by a copy of tensors of `bytes`: read and written bytes counted.
+[[nodiscard]] double copy_bandwidth(c10::Device device, double bytes);
+
+}  // namespace chorale::bench
