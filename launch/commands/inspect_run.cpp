@@ -21,6 +21,7 @@
 #include "core/weights/safetensors.hpp"
 #include "launch/commands/inspect_tables.hpp"
 #include "launch/results/run_reader.hpp"
+#include "launch/training/growth_files.hpp"
 
 namespace chorale {
 namespace {
@@ -87,6 +88,7 @@ ordered_json describe_run(const std::string& path) {
   std::string state = "begun, no checkpoint yet";
   if (run.metrics()) {
     state = fs::exists(run.file(kMergedName)) ? "finished, merged from several runs" : "finished";
+    if (const std::string growth = growth_note(path); !growth.empty()) state += "; " + growth;
   } else if (!checkpoints.empty()) {
     state =
         fmt::format("not finished, goes on from step {} by --resume", checkpoints.back()["step"].get<std::int64_t>());

@@ -87,9 +87,9 @@ bool keeps_rates(const Recipe& before, const Recipe& after) {
   return true;
 }
 
-// What more members bring with them.
-bool comes_with_growth(const std::string& key, const Recipe& before, const Recipe& after) {
-  if (after.ensemble.members <= before.ensemble.members) return false;
+// More members, and their learning rates.
+bool is_growth(const std::string& key, const Recipe& before, const Recipe& after) {
+  if (after.ensemble.members < before.ensemble.members) return false;
   const bool is_rate = key == "training.learning_rate" || key.starts_with("training.learning_rate.");
   return key == "ensemble.members" || (is_rate && keeps_rates(before, after));
 }
@@ -137,7 +137,7 @@ void check_resumable(const std::string& stored_recipe, const Recipe& recipe, con
   std::string complaints;
   // Both as this program writes them.
   for (const RecipeDifference& difference : recipe_differences(resolved_yaml(before), resolved_yaml(recipe))) {
-    if (may_change(difference.key) || comes_with_growth(difference.key, before, recipe)) continue;
+    if (may_change(difference.key) || is_growth(difference.key, before, recipe)) continue;
     complaints += (complaints.empty() ? "" : "\n") + complaint(difference, where);
   }
   if (!complaints.empty()) throw UsageError(complaints);

@@ -14,7 +14,8 @@ const Section& ensemble_table() {
   static const Section table = {
       "ensemble",
       {{"members", "integer >= 1", "5",
-        "how many adapters are trained side by side over the one base; memory grows with it; 1: no ensemble"},
+        "how many adapters are trained side by side over the one base; memory grows with it; 1: no ensemble; more of "
+        "them with --resume join a finished run"},
        {"vary", "list of initialisation, data_order", "[initialisation, data_order]",
         "what differs between members; without data_order all see the same batches; []: all are equal, unless their "
         "learning rates or dropout differ"}}};

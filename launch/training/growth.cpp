@@ -64,9 +64,8 @@ double train_new_members(const TrainingParts& parts, const std::optional<RunFile
   return training.log().tokens_per_second();
 }
 
-RunResult grow_run(const Recipe& recipe, std::int64_t grows_from, World& world, Progress& progress) {
+RunResult grow_run(const Recipe& recipe, std::int64_t grows_from, int threads, World& world, Progress& progress) {
   Timings timings;
-  const int threads = start_threads(0, world.node_size());
   Recipe growing = recipe;
   growing.output_directory = growth_directory(recipe.output_directory);
   RunWorld part(world, growing, RunPurpose::training, grows_from);
@@ -82,8 +81,8 @@ RunResult grow_run(const Recipe& recipe, std::int64_t grows_from, World& world, 
     part_files.emplace(growing, true);
   });
   check_memory(growing, inputs, part);
-  spdlog::info("{} has {} members; members {} to {} are added to it", recipe.output_directory, grows_from, grows_from,
-               recipe.ensemble.members - 1);
+  spdlog::info("{} is finished and grows from {} to {} members", recipe.output_directory, grows_from,
+               recipe.ensemble.members);
   std::optional<Decoder> decoder;
   world.together([&] { decoder.emplace(*inputs.base, inputs.decoder); });
   const double speed =
@@ -113,11 +112,12 @@ RunResult grow_run(const Recipe& recipe, std::int64_t grows_from, World& world, 
 }  // namespace
 
 RunResult train_or_grow(const Recipe& recipe, bool resume, World& world, Progress& progress) {
+  const int threads = start_threads(0, world.node_size());
   for (;;) {
     const GrowthStage stage = agreed_stage(recipe, resume, world);
     const Recipe part = with_members(recipe, stage.members);
-    RunResult result = stage.grows_from > 0 ? grow_run(part, stage.grows_from, world, progress)
-                                            : run_training(part, resume, world, progress);
+    RunResult result = stage.grows_from > 0 ? grow_run(part, stage.grows_from, threads, world, progress)
+                                            : run_training(part, resume, threads, world, progress);
     if (stage.members == recipe.ensemble.members) return result;
   }
 }

@@ -62,9 +62,9 @@ FoundCheckpoint newest(const std::string& directory) {
   CheckpointSearch search = find_latest_valid(directory + "/checkpoints");
   if (!search.found) {
     throw InputError(fmt::format(
-        "{}/checkpoints: holds no valid checkpoint, so that no members can join. Start another run and merge the two "
-        "by `chorale merge`.",
-        directory));
+        "{}/checkpoints: holds no valid checkpoint, so that no members can join. Remove {}/metrics.json and go on by "
+        "--resume, which trains all of them.",
+        directory, directory));
   }
   return *std::move(search.found);
 }
@@ -79,7 +79,7 @@ bool holds_member(const std::string& run, std::int64_t member) {
   });
 }
 
-// Whether the run with the recipe `stored` has been trained as `recipe` says. What else the recipe changes is of
+// Whether the run with the recipe `stored` has been trained as long as `recipe` says. What else may change is of
 // evaluation, which all members will go through again.
 bool is_trained(const std::string& stored, const Recipe& recipe) {
   const std::string& run = recipe.output_directory;
@@ -87,8 +87,9 @@ bool is_trained(const std::string& stored, const Recipe& recipe) {
   if (!exists(run + "/metrics.json")) return holds_member(run, members);
   const std::vector<RecipeDifference> differences =
       recipe_differences(stored, resolved_yaml(with_members(recipe, members)));
-  return std::none_of(differences.begin(), differences.end(),
-                      [](const RecipeDifference& difference) { return difference.key.starts_with("training."); });
+  return std::none_of(differences.begin(), differences.end(), [](const RecipeDifference& difference) {
+    return difference.key == "training.epochs" || difference.key == "training.steps";
+  });
 }
 
 void warn_of_lost_sets(const RunFiles& files, const nlohmann::json& metrics) {
@@ -129,9 +130,9 @@ GrowthStage next_stage(const Recipe& recipe) {
   const std::int64_t begun = members_in(growth_directory(run)).value_or(0);
   if (begun > recipe.ensemble.members) {
     throw UsageError(fmt::format(
-        "ensemble.members: members {} to {} are on their way into {}, the recipe asks for {} in all. Set it to {} or "
-        "more, or remove {} to give them up.",
-        members, begun - 1, run, recipe.ensemble.members, begun, growth_directory(run)));
+        "ensemble.members: {} is on its way from {} to {} members, the recipe asks for {}. Set it to {} or more, or "
+        "remove {} to give the new ones up.",
+        run, members, begun, recipe.ensemble.members, begun, growth_directory(run)));
   }
   return {begun > members ? begun : recipe.ensemble.members, members};
 }
@@ -140,8 +141,8 @@ std::string growth_note(const std::string& run) {
   const std::int64_t members = members_in(run).value_or(0);
   const std::int64_t begun = members_in(growth_directory(run)).value_or(0);
   if (begun <= members) return "";
-  return fmt::format("members {} to {} are on their way into it; --resume with ensemble.members={} goes on with them",
-                     members, begun - 1, begun);
+  return fmt::format("is on its way from {} to {} members; --resume with ensemble.members={} goes on", members, begun,
+                     begun);
 }
 
 void clear_joined_growth(const std::string& run) {

@@ -36,7 +36,7 @@ struct GrowthStage {
 /// `recipe` for its first `members` members alone.
 [[nodiscard]] Recipe with_members(Recipe recipe, std::int64_t members);
 
-/// "...": what to say of members that are on their way into `run`; empty when there are none.
+/// "is on its way from 5 to 8 members; ...": what to say of a run that grows; empty when it does not.
 [[nodiscard]] std::string growth_note(const std::string& run);
 
 /// Removes what a finished join has left of RUN/growth. The caller holds the run's lock. StorageError.

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "core/model/decoder.hpp"
-#include "core/model/device.hpp"
 #include "launch/training/evaluation.hpp"
 #include "launch/training/growth_files.hpp"
 #include "launch/training/member_training.hpp"
@@ -16,9 +15,8 @@
 
 namespace chorale {
 
-RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress& progress) {
+RunResult run_training(const Recipe& recipe, bool resume, int threads, World& world, Progress& progress) {
   Timings timings;
-  const int threads = start_threads(0, world.node_size());
   RunWorld run(world, recipe, RunPurpose::training);
   const RunInputs inputs = load_run_inputs(recipe, world);
   run.compute_on(inputs.decoder.device);
@@ -32,7 +30,7 @@ RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress
     spdlog::info("{} holds a finished run; nothing is left to do", recipe.output_directory);
     world.on_root([&] {
       const std::string note = growth_note(recipe.output_directory);
-      if (!note.empty()) spdlog::warn("{}: {}", recipe.output_directory, note);
+      if (!note.empty()) spdlog::warn("{} {}", recipe.output_directory, note);
     });
     return files ? *files->finished() : RunResult();
   }

@@ -21,7 +21,7 @@ struct RunResult {
 /// recipe.yaml, log.jsonl, checkpoints/ (the last one before the evaluation, so that its failure loses no training),
 /// predictions.h5, report.html, timings.json, and metrics.json last. With `resume` a run that is there already goes on
 /// from its newest valid checkpoint, from the beginning without one, to its evaluation when training was complete, and
-/// nowhere when all was. Collective.
-[[nodiscard]] RunResult run_training(const Recipe& recipe, bool resume, World& world, Progress& progress);
+/// nowhere when all was. `threads`: that each rank computes with. Collective.
+[[nodiscard]] RunResult run_training(const Recipe& recipe, bool resume, int threads, World& world, Progress& progress);
 
 }  // namespace chorale

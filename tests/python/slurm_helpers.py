@@ -139,4 +139,11 @@ def cluster(tmp_path_factory):
     assert stopped.returncode == 0, stopped.stderr
 
 
+@pytest.fixture(scope="module")
+def undisturbed(cluster):
+    """The run of LONG on two ranks that nobody disturbs."""
+    recipe_in(cluster.place, "undisturbed", LONG)
+    return finished(cluster.place, "undisturbed", ranks=2)
+
+
 __all__ = [name for name in dir() if not name.startswith("_")]

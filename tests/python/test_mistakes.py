@@ -169,6 +169,20 @@ def no_checkpoint(place):
     shutil.rmtree(place / "runs/colours/checkpoints")
 
 
+def growing(place):
+    """Members are on their way into the run."""
+    run(place)
+    (place / "runs/colours/growth").mkdir()
+    stored = (place / "runs/colours/recipe.yaml").read_text()
+    (place / "runs/colours/growth/recipe.yaml").write_text(stored.replace("members: 2", "members: 4"))
+
+
+def older_checkpoint(place):
+    """The checkpoint of the step before the last one is the newest."""
+    shell("chorale train r.yaml checkpoint.every_steps=1", place)
+    shutil.rmtree(newest_checkpoint(place))
+
+
 def damaged_predictions(place):
     run(place)
     path = place / "runs/colours/predictions.h5"
@@ -381,6 +395,10 @@ PREPARATIONS = {
     "Nothing to resume": lambda place: ((place / "runs/colours").mkdir(parents=True),
                                         (place / "runs/colours/notes.txt").write_text("mine")),
     "Another recipe on --resume": run,
+    "Fewer members on --resume": run,
+    "Fewer members than are on their way": growing,
+    "A run whose last checkpoint is lost does not grow": older_checkpoint,
+    "A run without a checkpoint does not grow": no_checkpoint,
     "Another base model": another_base,
     "A checkpoint of a newer version": newer_manifest,
     "Metrics of a newer version": newer_metrics,

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from slurm_helpers import *
-from slurm_helpers import cluster  # noqa: F401 (a fixture)
+from slurm_helpers import cluster, undisturbed  # noqa: F401 (fixtures)
 
 pytestmark = needs_slurm
 all_faults = pytest.mark.skipif("CHORALE_ALL_FAULTS" not in os.environ, reason="only in tests/run --all: half a minute each")
@@ -56,12 +56,6 @@ def test_scripts_that_read_the_recipe_first_refuse_it_as_well(cluster, script):
     assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "2:0", "0")
     log = "".join(path.read_text() for path in cluster.place.glob(f"*-{job}*.log"))
     assert log.count("training.epoch: unknown key; did you mean 'epochs'?") == 1
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cluster):
-    recipe_in(cluster.place, "undisturbed", LONG)
-    return finished(cluster.place, "undisturbed", ranks=2)
 
 
 @pytest.mark.parametrize("script", ["mpirun", pytest.param("srun-pmix", marks=all_faults)])

@@ -7,16 +7,10 @@ import re
 import pytest
 
 from slurm_helpers import *
-from slurm_helpers import cluster  # noqa: F401 (a fixture)
+from slurm_helpers import cluster, undisturbed  # noqa: F401 (fixtures)
 
 pytestmark = needs_slurm
 all_faults = pytest.mark.skipif("CHORALE_ALL_FAULTS" not in os.environ, reason="only in tests/run --all: more than a minute each")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cluster):
-    recipe_in(cluster.place, "undisturbed", LONG)
-    return finished(cluster.place, "undisturbed", ranks=2)
 
 
 @pytest.mark.parametrize("launcher", ["srun", pytest.param("mpirun", marks=all_faults)])

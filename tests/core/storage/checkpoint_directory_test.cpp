@@ -87,6 +87,26 @@ TEST_CASE("a checkpoint of a step that has one takes its place") {
   CHECK_FALSE(fs::exists(directory));
 }
 
+TEST_CASE("a whole checkpoint made elsewhere is taken over, in place of one of the same step or beside older ones") {
+  const Checkpoints checkpoints;
+  checkpoints.commit(8);
+  for (const std::int64_t step : {8, 12}) {
+    const Checkpoints elsewhere;
+    elsewhere.commit(step);
+    const std::string made = content_of(elsewhere.file(checkpoint_name(step) + "/manifest.json"));
+    // What an earlier try has left is in nobody's way.
+    static_cast<void>(begin_checkpoint(checkpoints.path(), step));
+    adopt_checkpoint(elsewhere.file(checkpoint_name(step)), checkpoints.path(), step);
+    CHECK(checkpoints.found() == step);
+    CHECK(content_of(checkpoints.file(checkpoint_name(step) + "/manifest.json")) == made);
+    CHECK(content_of(checkpoints.file("LATEST")) == checkpoint_name(step) + "\n");
+    CHECK_FALSE(fs::exists(elsewhere.file(checkpoint_name(step))));
+    CHECK_FALSE(fs::exists(checkpoints.file(checkpoint_name(step) + ".tmp")));
+  }
+  CHECK_THROWS_AS(adopt_checkpoint(checkpoints.file("nothing"), checkpoints.path(), 20), StorageError);
+  CHECK(checkpoints.found() == 12);
+}
+
 TEST_CASE("damage to the newest checkpoint is named, and the one before it is found") {
   const auto after = [](const std::function<void(const std::string&)>& damage) {
     const Checkpoints checkpoints;

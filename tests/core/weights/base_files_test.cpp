@@ -1,5 +1,6 @@
 #include "core/weights/base_files.hpp"
 
+#include <fstream>
 #include <functional>
 #include <thread>
 
@@ -143,6 +144,13 @@ TEST_CASE("the fingerprint covers the tensors' bytes in order of names and nothi
     expected.update(file.at(name).bytes);
   }
   CHECK(first == expected.finish());
+  // It is remembered: the file is not read once more.
+  const auto base = open_base(scratch.file("a.gguf"));
+  const std::string before = base->fingerprint();
+  std::fstream changed(scratch.file("a.gguf"), std::ios::in | std::ios::out | std::ios::binary);
+  changed.seekp(-1, std::ios::end).put('x').flush();
+  CHECK(base->fingerprint() == before);
+  CHECK(open_base(scratch.file("a.gguf"))->fingerprint() != before);
 }
 
 TEST_CASE("linear rotary scaling is understood in each spelling", "[weights]") {
