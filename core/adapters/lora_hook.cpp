@@ -38,6 +38,7 @@ at::Tensor LoraHook::linear(std::int64_t layer, LinearGroup group, const FrozenL
   term->dropout = dropout_;
   if (dropout_ > 0.0) {
     term->dropout_key = key_;
+    term->dropout_key.device_row_keys = scope.device_row_keys;
     term->row_keys = scope.row_keys;
   }
   const at::Tensor a = all[2 * index].view({members, slot->a_rows, slot->in});

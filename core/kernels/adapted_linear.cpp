@@ -24,6 +24,10 @@ at::Tensor mask_of(const LowRankTerm& term, const at::Tensor& x, std::size_t lin
   return dropout_mask(x, term.stream_offsets, term.row_keys, key_of(term, linear), term.dropout);
 }
 
+at::Tensor dropped_input(const LowRankTerm& term, const at::Tensor& x, std::size_t linear) {
+  return dropped(x, term.stream_offsets, term.row_keys, key_of(term, linear), term.dropout);
+}
+
 // Calls body(member, first row, row count) for every member that has rows.
 template <typename Body>
 void for_members(const LowRankTerm& term, const Body& body) {
@@ -48,7 +52,7 @@ at::Tensor down(const at::Tensor& x, const at::Tensor& a, const LowRankTerm& ter
   }
   for (std::size_t l = 0; l < term.columns.size(); ++l) {
     const std::int64_t first = first_of(term, l);
-    grouped_down(x * mask_of(term, x, l), 0, a.narrow(1, first, term.rank), u, first, term.stream_offsets, 1.0);
+    grouped_down(dropped_input(term, x, l), 0, a.narrow(1, first, term.rank), u, first, term.stream_offsets, 1.0);
   }
   return u;
 }
@@ -118,13 +122,12 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
                               at::Tensor& da, at::Tensor& dx) {
     for (std::size_t l = 0; l < term.columns.size(); ++l) {
       const std::int64_t first = first_of(term, l);
-      const at::Tensor mask = mask_of(term, x, l);
       at::Tensor da_here = da.narrow(1, first, term.rank);
-      grouped_outer(du, first, x * mask, 0, da_here, term.stream_offsets, 1.0);
+      grouped_outer(du, first, dropped_input(term, x, l), 0, da_here, term.stream_offsets, 1.0);
       if (!dx.defined()) continue;
       at::Tensor through = at::zeros(x.sizes(), x.options());
       grouped_up(du, first, a.narrow(1, first, term.rank), through, 0, term.stream_offsets, 1.0);
-      dx.addcmul_(through, mask);
+      dx.add_(dropped_input(term, through, l));
     }
   }
 };

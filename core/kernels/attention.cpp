@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
@@ -15,6 +16,7 @@
 
 #include "core/base/errors.hpp"
 #include "core/kernels/attention_cpu.hpp"
+#include "core/kernels/attention_flash.hpp"
 
 namespace chorale {
 namespace {
@@ -167,7 +169,10 @@ AttentionPlanPtr make_attention_plan(const SequenceLayout& layout, const std::ve
 }
 
 at::Tensor attention(const at::Tensor& queries, const at::Tensor& keys_values, const AttentionPlanPtr& plan,
-                     const HeadShape& shape) {
+                     const HeadShape& shape, bool may_overwrite) {
+  if (attention_flash_takes(queries, *plan, shape)) {
+    return attention_flash(queries, keys_values, plan, shape, may_overwrite);
+  }
   const bool fused = queries.is_cpu() && (queries.scalar_type() == at::kFloat || queries.scalar_type() == at::kDouble);
   if (!fused) return attention_plain(queries, keys_values, plan, shape);
   // autograd::Function takes an absent tensor as an empty optional only.

@@ -11,6 +11,7 @@
 
 #include "core/base/errors.hpp"
 #include "core/kernels/adamw_kernel.hpp"
+#include "core/kernels/device_kernels.hpp"
 #include "core/kernels/parallel.hpp"
 
 namespace chorale {
@@ -119,6 +120,49 @@ void apply_on_cpu(at::Tensor& parameters, const at::Tensor& gradients, const Ada
   }
 }
 
+void step_on_device(at::Tensor& parameters, const at::Tensor& gradients, const at::Tensor& compute_copy,
+                    const AdamWPlan& plan, AdamWState& state, AdamWReport& report) {
+  const DeviceKernels kernels(parameters);
+  device::SquaredNorms norms;
+  norms.gradients = gradients.const_data_ptr<float>();
+  norms.partial = state.partial_sums.mutable_data_ptr<double>();
+  norms.members = parameters.size(0);
+  norms.width = parameters.size(1);
+  norms.part = kNormPart;
+  norms.parts = state.partial_sums.size(1);
+  kernels.run(&device::Kernels::squared_norms, norms);
+  device::DecideStep decide;
+  decide.settings = plan.settings;
+  decide.partial = norms.partial;
+  decide.norms = report.norms.mutable_data_ptr<double>();
+  decide.rates = plan.learning_rates.const_data_ptr<double>();
+  decide.factors = plan.factors.const_data_ptr<double>();
+  decide.step = state.step.const_data_ptr<std::int64_t>();
+  decide.training = state.training.mutable_data_ptr<bool>();
+  decide.counts = state.counts.mutable_data_ptr<std::int64_t>();
+  decide.diverged_at = state.diverged_at.mutable_data_ptr<std::int64_t>();
+  decide.coefficients = report.coefficients.mutable_data_ptr<double>();
+  decide.members = norms.members;
+  decide.parts = norms.parts;
+  decide.factor_count = plan.factors.size(0);
+  kernels.run(&device::Kernels::decide_step, decide);
+  device::ApplyAdamW apply;
+  apply.settings = plan.settings;
+  apply.parameters = parameters.mutable_data_ptr<float>();
+  apply.gradients = norms.gradients;
+  apply.first_moment = state.first_moment.mutable_data_ptr<float>();
+  apply.second_moment = state.second_moment.mutable_data_ptr<float>();
+  if (compute_copy.defined()) apply.copy = compute_copy.mutable_data_ptr<at::BFloat16>();
+  apply.coefficients = decide.coefficients;
+  apply.segment_ends = plan.segment_ends.const_data_ptr<std::int64_t>();
+  apply.segment_decays = plan.segment_decays.const_data_ptr<double>();
+  apply.step = state.step.mutable_data_ptr<std::int64_t>();
+  apply.members = norms.members;
+  apply.width = norms.width;
+  apply.segments = plan.segment_ends.size(0);
+  kernels.run(&device::Kernels::apply_adamw, apply);
+}
+
 void check(const at::Tensor& parameters, const at::Tensor& gradients, const AdamWPlan& plan) {
   CHORALE_ASSERT(parameters.is_contiguous() && gradients.is_contiguous() && parameters.sizes() == gradients.sizes(),
                  "parameters and gradients are two flat buffers of one shape");
@@ -151,6 +195,11 @@ AdamWReport make_adamw_report(const at::Tensor& parameters) {
 
 void device_adamw_step(at::Tensor& parameters, const at::Tensor& gradients, const at::Tensor& compute_copy,
                        const AdamWPlan& plan, AdamWState& state, AdamWReport& report) {
+  if (parameters.scalar_type() == at::kFloat && DeviceKernels(parameters)) {
+    check(parameters, gradients, plan);
+    step_on_device(parameters, gradients, compute_copy, plan, state, report);
+    return;
+  }
   const bool fused = parameters.is_cpu() && parameters.scalar_type() == at::kFloat;
   if (!fused) {
     device_adamw_step_plain(parameters, gradients, compute_copy, plan, state, report);

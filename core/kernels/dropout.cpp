@@ -1,10 +1,14 @@
 #include "core/kernels/dropout.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 
 #include "core/base/random.hpp"
+#include "core/kernels/device_kernels.hpp"
 #include "core/kernels/parallel.hpp"
 
 namespace chorale {
@@ -19,9 +23,7 @@ std::uint64_t mix(std::uint64_t x) {
 
 constexpr std::uint64_t kSitesPerStep = 4096;
 
-}  // namespace
-
-at::Tensor dropout_mask(const at::Tensor& like, const std::vector<std::int64_t>& stream_offsets,
+at::Tensor mask_on_host(const at::Tensor& like, const std::vector<std::int64_t>& stream_offsets,
                         const std::vector<std::uint64_t>& row_keys, const DropoutKey& key, double rate) {
   const std::int64_t width = like.size(1);
   at::Tensor mask = at::empty({like.size(0), width}, at::TensorOptions().dtype(at::kFloat));
@@ -45,6 +47,59 @@ at::Tensor dropout_mask(const at::Tensor& like, const std::vector<std::int64_t>&
     }
   });
   return mask.to(like.options());
+}
+
+bool on_device(const at::Tensor& like, const std::vector<std::int64_t>& stream_offsets) {
+  return is_kernel_type(like.scalar_type()) && stream_offsets.size() <= device::RowRanges::kMaxMembers + 1 &&
+         DeviceKernels(like);
+}
+
+// x times its mask, or the mask itself when x is null.
+at::Tensor on_device(const at::Tensor& like, const void* x, const std::vector<std::int64_t>& stream_offsets,
+                     const std::vector<std::uint64_t>& row_keys, const DropoutKey& key, double rate) {
+  at::Tensor result = at::empty({like.size(0), like.size(1)}, like.options());
+  const at::Tensor keys =
+      key.device_row_keys.defined() ? key.device_row_keys : upload_row_keys(row_keys, like.device());
+  const at::Tensor step = key.device_step.defined()
+                              ? key.device_step
+                              : at::full({1}, static_cast<std::int64_t>(key.step), like.options().dtype(at::kLong));
+  device::Dropout a;
+  a.type = kernel_type(like.scalar_type());
+  a.x = x;
+  a.y = result.mutable_data_ptr();
+  a.row_keys = reinterpret_cast<const std::uint64_t*>(keys.const_data_ptr<std::int64_t>());
+  a.step = reinterpret_cast<const std::uint64_t*>(step.const_data_ptr<std::int64_t>());
+  a.ranges.members = static_cast<int>(stream_offsets.size()) - 1;
+  std::copy(stream_offsets.begin(), stream_offsets.end(), std::begin(a.ranges.offsets));
+  std::copy_n(key.members.begin(), a.ranges.members, std::begin(a.members));
+  a.seed = key.seed;
+  a.site = key.site;
+  a.rows = like.size(0);
+  a.width = like.size(1);
+  a.threshold = static_cast<float>(rate);
+  a.keep = static_cast<float>(1.0 / (1.0 - rate));
+  DeviceKernels(like).run(&device::Kernels::dropout, a);
+  return result;
+}
+
+}  // namespace
+
+at::Tensor upload_row_keys(const std::vector<std::uint64_t>& row_keys, c10::Device device) {
+  const std::vector<std::int64_t> bits(row_keys.begin(), row_keys.end());
+  return at::tensor(bits, at::kLong).to(device);
+}
+
+at::Tensor dropout_mask(const at::Tensor& like, const std::vector<std::int64_t>& stream_offsets,
+                        const std::vector<std::uint64_t>& row_keys, const DropoutKey& key, double rate) {
+  return on_device(like, stream_offsets) ? on_device(like, nullptr, stream_offsets, row_keys, key, rate)
+                                         : mask_on_host(like, stream_offsets, row_keys, key, rate);
+}
+
+at::Tensor dropped(const at::Tensor& x, const std::vector<std::int64_t>& stream_offsets,
+                   const std::vector<std::uint64_t>& row_keys, const DropoutKey& key, double rate) {
+  if (!on_device(x, stream_offsets)) return x * mask_on_host(x, stream_offsets, row_keys, key, rate);
+  const at::Tensor in = x.contiguous();
+  return on_device(in, in.const_data_ptr(), stream_offsets, row_keys, key, rate);
 }
 
 }  // namespace chorale

@@ -1,11 +1,13 @@
 #include "core/kernels/grouped_low_rank.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/baddbmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
 
+#include "core/kernels/device_kernels.hpp"
 #include "core/kernels/small_product.hpp"
 
 namespace chorale {
@@ -127,10 +129,92 @@ void outer_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& x, 
   });
 }
 
+// The CUDA kernels take bfloat16 and as many members as a launch carries row ranges for.
+bool on_device(const at::Tensor& x, const at::Tensor& m, const RowOffsets& offsets) {
+  return x.scalar_type() == at::kBFloat16 && m.stride(2) == 1 && x.stride(1) == 1 &&
+         offsets.size() <= device::RowRanges::kMaxMembers + 1 && DeviceKernels(x);
+}
+
+device::RowRanges ranges_of(const RowOffsets& offsets) {
+  device::RowRanges ranges;
+  ranges.members = static_cast<int>(offsets.size()) - 1;
+  std::copy(offsets.begin(), offsets.end(), std::begin(ranges.offsets));
+  return ranges;
+}
+
+const void* address(const at::Tensor& tensor, std::int64_t column) {
+  return tensor.const_data_ptr<at::BFloat16>() + column;
+}
+
+// Few rows do not fill a GPU: then several blocks share a row's width, and their sums are added in order.
+int splits_of(const RowOffsets& offsets, std::int64_t width, std::int64_t rank) {
+  constexpr std::int64_t kRows = 64, kBlocks = 528, kShortest = 256;  // 528: four on each of an H100's 132 processors
+  std::int64_t blocks = 0;
+  for (std::size_t m = 0; m + 1 < offsets.size(); ++m) blocks += (offsets[m + 1] - offsets[m] + kRows - 1) / kRows;
+  blocks *= (rank + kRows - 1) / kRows;
+  return static_cast<int>(std::clamp<std::int64_t>(kBlocks / std::max<std::int64_t>(1, blocks), 1,
+                                                   std::max<std::int64_t>(1, width / kShortest)));
+}
+
+void down_on_device(const at::Tensor& x, std::int64_t begin, const at::Tensor& m, at::Tensor& u, std::int64_t first,
+                    const RowOffsets& offsets, double scale) {
+  device::LowRankDown a;
+  a.x = address(x, begin);
+  a.m = m.const_data_ptr();
+  a.u = u.mutable_data_ptr<at::BFloat16>() + first;
+  a.ranges = ranges_of(offsets);
+  a.width = m.size(2);
+  a.rank = m.size(1);
+  a.x_stride = x.stride(0);
+  a.m_stride = m.stride(1);
+  a.m_member_stride = m.stride(0);
+  a.u_stride = u.stride(0);
+  a.splits = splits_of(offsets, a.width, a.rank);
+  a.scale = static_cast<float>(scale);
+  at::Tensor partial;
+  if (a.splits > 1) {
+    partial = at::empty({a.splits, x.size(0), a.rank}, x.options().dtype(at::kFloat));
+    a.partial = partial.mutable_data_ptr<float>();
+  }
+  DeviceKernels(x).run(&device::Kernels::low_rank_down, a);
+}
+
+void up_on_device(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at::Tensor& y, std::int64_t begin,
+                  const RowOffsets& offsets, double scale) {
+  device::LowRankUp a;
+  a.u = address(u, first);
+  a.m = m.const_data_ptr();
+  a.y = y.mutable_data_ptr<at::BFloat16>() + begin;
+  a.ranges = ranges_of(offsets);
+  a.width = m.size(2);
+  a.rank = m.size(1);
+  a.u_stride = u.stride(0);
+  a.m_stride = m.stride(1);
+  a.m_member_stride = m.stride(0);
+  a.y_stride = y.stride(0);
+  a.scale = static_cast<float>(scale);
+  DeviceKernels(y).run(&device::Kernels::low_rank_up, a);
+}
+
+// Rows per member when all have as many, else 0.
+std::int64_t equal_rows(const RowOffsets& offsets) {
+  const std::int64_t rows = offsets[1] - offsets[0];
+  for (std::size_t m = 0; m + 1 < offsets.size(); ++m) {
+    if (offsets[m + 1] - offsets[m] != rows) return 0;
+  }
+  return rows;
+}
+
+// Columns [begin, begin + count) of every member's rows: [members, rows, count].
+at::Tensor by_member(const at::Tensor& x, std::int64_t begin, std::int64_t count, std::int64_t rows) {
+  return x.unflatten(0, {x.size(0) / rows, rows}).narrow(2, begin, count);
+}
+
 }  // namespace
 
 void grouped_down(const at::Tensor& x, std::int64_t begin, const at::Tensor& m, at::Tensor& u, std::int64_t first,
                   const RowOffsets& offsets, double scale) {
+  if (on_device(x, m, offsets)) return down_on_device(x, begin, m, u, first, offsets, scale);
   if (fused(x)) {
     x.scalar_type() == at::kFloat ? down_on_cpu<float>(x, begin, m, u, first, offsets, scale)
                                   : down_on_cpu<double>(x, begin, m, u, first, offsets, scale);
@@ -144,6 +228,7 @@ void grouped_down(const at::Tensor& x, std::int64_t begin, const at::Tensor& m, 
 
 void grouped_up(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at::Tensor& y, std::int64_t begin,
                 const RowOffsets& offsets, double scale) {
+  if (on_device(y, m, offsets)) return up_on_device(u, first, m, y, begin, offsets, scale);
   if (fused(y)) {
     y.scalar_type() == at::kFloat ? up_on_cpu<float>(u, first, m, y, begin, offsets, scale)
                                   : up_on_cpu<double>(u, first, m, y, begin, offsets, scale);
@@ -160,6 +245,12 @@ void grouped_outer(const at::Tensor& u, std::int64_t first, const at::Tensor& x,
   if (fused(x)) {
     x.scalar_type() == at::kFloat ? outer_on_cpu<float>(u, first, x, begin, g, offsets, scale)
                                   : outer_on_cpu<double>(u, first, x, begin, g, offsets, scale);
+    return;
+  }
+  // A long sum over rows for a small result: cuBLAS splits it better than we would, in one batched product where
+  // members have equally many rows.
+  if (const std::int64_t rows = equal_rows(offsets); rows > 0) {
+    g.baddbmm_(by_member(u, first, g.size(1), rows).transpose(1, 2), by_member(x, begin, g.size(2), rows), 0.0, scale);
     return;
   }
   g.zero_();

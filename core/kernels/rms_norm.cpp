@@ -8,7 +8,9 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
+#include <optional>
 
+#include "core/kernels/device_kernels.hpp"
 #include "core/kernels/parallel.hpp"
 #include "core/kernels/simd.hpp"
 
@@ -114,11 +116,94 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
   }
 };
 
+// The kernels of a device, with the addition before the norm when there is a `delta`. Saves what was normed and one
+// number per row.
+class DeviceRmsNorm : public torch::autograd::Function<DeviceRmsNorm> {
+ public:
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                                                const std::optional<at::Tensor>& delta, const at::Tensor& weight,
+                                                double epsilon, at::ScalarType out) {
+    device::RmsNormForward a;
+    a.type = kernel_type(out);
+    a.rows = x.size(0);
+    a.hidden = x.size(1);
+    a.epsilon = static_cast<float>(epsilon);
+    at::Tensor y = at::empty(x.sizes(), x.options().dtype(out));
+    at::Tensor scales = at::empty({a.rows}, x.options());
+    at::Tensor residual = delta ? at::empty_like(x) : at::Tensor();
+    a.x = x.const_data_ptr<float>();
+    a.weight = weight.const_data_ptr<float>();
+    a.scales = scales.mutable_data_ptr<float>();
+    a.y = y.mutable_data_ptr();
+    if (delta) {
+      a.delta = delta->const_data_ptr();
+      a.residual = residual.mutable_data_ptr<float>();
+    }
+    DeviceKernels(x).run(&device::Kernels::rms_norm_forward, a);
+    context->set_materialize_grads(false);
+    context->save_for_backward({delta ? residual : x, weight, scales});
+    context->saved_data["out"] = static_cast<std::int64_t>(out);
+    return delta ? torch::autograd::variable_list{y, residual} : torch::autograd::variable_list{y};
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto out = static_cast<at::ScalarType>(context->saved_data["out"].toInt());
+    const at::Tensor& residual = saved[0];
+    const bool added = gradients.size() == 2;
+    if (!gradients[0].defined()) {
+      const at::Tensor through = added ? gradients[1] : at::Tensor();
+      return {through, added && through.defined() ? through.to(out) : at::Tensor(), at::Tensor(), at::Tensor(),
+              at::Tensor()};
+    }
+    const at::Tensor dy = gradients[0].contiguous();
+    const at::Tensor d_residual = added && gradients[1].defined() ? gradients[1].contiguous() : at::Tensor();
+    at::Tensor dx = at::empty_like(residual);
+    at::Tensor d_delta = added ? at::empty(residual.sizes(), residual.options().dtype(out)) : at::Tensor();
+    device::RmsNormBackward a;
+    a.type = kernel_type(out);
+    a.rows = residual.size(0);
+    a.hidden = residual.size(1);
+    a.residual = residual.const_data_ptr<float>();
+    a.weight = saved[1].const_data_ptr<float>();
+    a.scales = saved[2].const_data_ptr<float>();
+    a.dy = dy.const_data_ptr();
+    if (d_residual.defined()) a.d_residual = d_residual.const_data_ptr<float>();
+    a.dx = dx.mutable_data_ptr<float>();
+    if (added) a.d_delta = d_delta.mutable_data_ptr();
+    DeviceKernels(residual).run(&device::Kernels::rms_norm_backward, a);
+    return {dx, d_delta, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+bool on_device(const at::Tensor& x, at::ScalarType out) {
+  return x.scalar_type() == at::kFloat && is_kernel_type(out) && DeviceKernels(x);
+}
+
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::ScalarType out) {
+  if (on_device(x, out)) return DeviceRmsNorm::apply(x.contiguous(), std::nullopt, weight, epsilon, out)[0];
   const bool fused = x.is_cpu() && x.scalar_type() == out && (out == at::kFloat || out == at::kDouble);
   return fused ? RmsNorm::apply(x.contiguous(), weight, epsilon) : rms_norm_plain(x, weight, epsilon, out);
+}
+
+ResidualNorm add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double epsilon,
+                          at::ScalarType out) {
+  if (on_device(x, out) && delta.scalar_type() == out) {
+    const auto both =
+        DeviceRmsNorm::apply(x.contiguous(), std::optional<at::Tensor>(delta.contiguous()), weight, epsilon, out);
+    return {both[1], both[0]};
+  }
+  const at::Tensor residual = x + delta;
+  return {residual, rms_norm(residual, weight, epsilon, out)};
+}
+
+ResidualNorm add_rms_norm_plain(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double epsilon,
+                                at::ScalarType out) {
+  const at::Tensor residual = x + delta;
+  return {residual, rms_norm_plain(residual, weight, epsilon, out)};
 }
 
 at::Tensor rms_norm_plain(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::ScalarType out) {

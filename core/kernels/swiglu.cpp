@@ -6,6 +6,7 @@
 #include <ATen/ops/silu.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "core/kernels/device_kernels.hpp"
 #include "core/kernels/parallel.hpp"
 #include "core/kernels/simd.hpp"
 
@@ -94,9 +95,56 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
   }
 };
 
+device::SwiGlu arguments_of(const at::Tensor& gate_up) {
+  device::SwiGlu a;
+  a.type = kernel_type(gate_up.scalar_type());
+  a.rows = gate_up.size(0);
+  a.width = gate_up.size(1) / 2;
+  a.gate_up = gate_up.const_data_ptr();
+  return a;
+}
+
+class DeviceSwiGlu : public torch::autograd::Function<DeviceSwiGlu> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate_up) {
+    context->save_for_backward({gate_up});
+    return swiglu_product(gate_up);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    return {swiglu_gradient(context->get_saved_variables()[0], gradients[0]).gate_up};
+  }
+};
+
+bool on_device(const at::Tensor& gate_up) {
+  return is_kernel_type(gate_up.scalar_type()) && DeviceKernels(gate_up);
+}
+
 }  // namespace
 
+at::Tensor swiglu_product(const at::Tensor& gate_up) {
+  device::SwiGlu a = arguments_of(gate_up);
+  at::Tensor y = at::empty({a.rows, a.width}, gate_up.options());
+  a.y = y.mutable_data_ptr();
+  DeviceKernels(gate_up).run(&device::Kernels::swiglu_forward, a);
+  return y;
+}
+
+SwiGluGradient swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& dy, bool product) {
+  device::SwiGlu a = arguments_of(gate_up);
+  const at::Tensor upstream = dy.contiguous();
+  SwiGluGradient result{at::empty_like(gate_up), at::Tensor()};
+  if (product) result.product = at::empty({a.rows, a.width}, gate_up.options());
+  a.dy = upstream.const_data_ptr();
+  a.d_gate_up = result.gate_up.mutable_data_ptr();
+  if (product) a.y = result.product.mutable_data_ptr();
+  DeviceKernels(gate_up).run(&device::Kernels::swiglu_backward, a);
+  return result;
+}
+
 at::Tensor swiglu(const at::Tensor& gate_up) {
+  if (on_device(gate_up)) return DeviceSwiGlu::apply(gate_up.contiguous());
   const bool fused = gate_up.is_cpu() && (gate_up.scalar_type() == at::kFloat || gate_up.scalar_type() == at::kDouble);
   return fused ? SwiGlu::apply(gate_up.contiguous()) : swiglu_plain(gate_up);
 }

@@ -7,6 +7,7 @@
 
 #include "core/base/errors.hpp"
 #include "core/kernels/attention.hpp"
+#include "core/kernels/dropout.hpp"
 #include "core/kernels/rms_norm.hpp"
 #include "core/kernels/swiglu.hpp"
 #include "core/model/upload.hpp"
@@ -29,10 +30,15 @@ PreparedBatch Decoder::prepare(const PackedBatch& batch) const {
     plan->cosine = turn.cosine;
     plan->sine = turn.sine;
   }
-  ready.rows = {batch.layout.stream_offsets, batch.row_keys};
+  ready.rows.stream_offsets = batch.layout.stream_offsets;
+  ready.rows.row_keys = batch.row_keys;
   ready.outputs.stream_offsets = batch.output_offsets;
   for (const std::int64_t row : batch.output_rows) {
     ready.outputs.row_keys.push_back(batch.row_keys[static_cast<std::size_t>(row)]);
+  }
+  if (!options_.device.is_cpu()) {
+    ready.rows.device_row_keys = upload_row_keys(ready.rows.row_keys, options_.device);
+    ready.outputs.device_row_keys = upload_row_keys(ready.outputs.row_keys, options_.device);
   }
   return ready;
 }
@@ -50,12 +56,18 @@ at::Tensor Decoder::embed(const std::vector<std::int32_t>& tokens) const {
 
 at::Tensor Decoder::run_layers(at::Tensor x, const PreparedBatch& batch, std::int64_t begin, std::int64_t end,
                                const LinearHook* hook) const {
-  for (std::int64_t layer = begin; layer < end; ++layer) x = run_layer(x, batch, layer, hook);
-  return x;
+  // What a layer's feed-forward gives is added by the next layer's norm, in one pass.
+  at::Tensor pending;
+  for (std::int64_t layer = begin; layer < end; ++layer) {
+    Stream out = run_layer(x, pending, batch, layer, hook);
+    x = out.residual;
+    pending = out.pending;
+  }
+  return pending.defined() ? x + pending : x;
 }
 
-at::Tensor Decoder::run_layer(const at::Tensor& x, const PreparedBatch& batch, std::int64_t index,
-                              const LinearHook* hook) const {
+Decoder::Stream Decoder::run_layer(const at::Tensor& x, const at::Tensor& pending, const PreparedBatch& batch,
+                                   std::int64_t index, const LinearHook* hook) const {
   const Layer& layer = layers_[static_cast<std::size_t>(index)];
   const bool last = index + 1 == config_.layers;
   const HeadShape shape{config_.heads, config_.kv_heads, config_.head_dim};
@@ -63,31 +75,32 @@ at::Tensor Decoder::run_layer(const at::Tensor& x, const PreparedBatch& batch, s
                           const RowScope& scope) {
     return hook != nullptr ? hook->linear(index, group, frozen, input, scope) : frozen.forward(input);
   };
-  const auto norm = [&](const at::Tensor& input, const at::Tensor& weight) {
-    return rms_norm(input, weight, config_.rms_epsilon, options_.dtype);
+  const auto normed_sum = [&](const at::Tensor& input, const at::Tensor& added, const at::Tensor& weight) {
+    if (!added.defined()) return ResidualNorm{input, rms_norm(input, weight, config_.rms_epsilon, options_.dtype)};
+    return add_rms_norm(input, added, weight, config_.rms_epsilon, options_.dtype);
   };
 
   // Attention. In the last layer only output rows ask, but every row may be looked at.
   const RowScope& scope = last ? batch.outputs : batch.rows;
-  const at::Tensor normed = norm(x, layer.attention_norm);
+  const auto [before, normed] = normed_sum(x, pending, layer.attention_norm);
   at::Tensor attended;
-  at::Tensor residual = x;
+  at::Tensor residual = before;
   if (last) {
     const at::Tensor keys_values = linear(LinearGroup::kv, layer.kv, normed, batch.rows);
     const at::Tensor asking = normed.index_select(0, batch.output_index);
     const at::Tensor queries = linear(LinearGroup::q, layer.q, asking, scope);
-    attended = attention(queries, keys_values, batch.outputs_only, shape);
-    residual = x.index_select(0, batch.output_index);
+    attended = attention(queries, keys_values, batch.outputs_only, shape, /*may_overwrite=*/true);
+    residual = before.index_select(0, batch.output_index);
   } else {
     const at::Tensor qkv = linear(LinearGroup::qkv, layer.qkv, normed, scope);
-    attended = attention(qkv, at::Tensor(), batch.all_rows, shape);
+    attended = attention(qkv, at::Tensor(), batch.all_rows, shape, /*may_overwrite=*/true);
   }
-  residual = residual + linear(LinearGroup::o, layer.o, attended, scope);
 
   // Feed-forward.
-  const at::Tensor gate_up =
-      linear(LinearGroup::gate_up, layer.gate_up, norm(residual, layer.feed_forward_norm), scope);
-  return residual + linear(LinearGroup::down, layer.down, swiglu(gate_up), scope);
+  const auto [between, input] =
+      normed_sum(residual, linear(LinearGroup::o, layer.o, attended, scope), layer.feed_forward_norm);
+  const at::Tensor gate_up = linear(LinearGroup::gate_up, layer.gate_up, input, scope);
+  return {between, linear(LinearGroup::down, layer.down, swiglu(gate_up), scope)};
 }
 
 at::Tensor Decoder::final_norm(const at::Tensor& x) const {

@@ -58,8 +58,12 @@ class Decoder {
     FrozenLinear o, gate_up, down;
   };
 
-  [[nodiscard]] at::Tensor run_layer(const at::Tensor& x, const PreparedBatch& batch, std::int64_t index,
-                                     const LinearHook* hook) const;
+  // The residual stream, and what is still to be added to it (undefined: nothing).
+  struct Stream {
+    at::Tensor residual, pending;
+  };
+  [[nodiscard]] Stream run_layer(const at::Tensor& x, const at::Tensor& pending, const PreparedBatch& batch,
+                                 std::int64_t index, const LinearHook* hook) const;
   [[nodiscard]] at::Tensor read(const BaseFiles& files, const std::vector<std::string>& names,
                                 at::ScalarType type) const;
   [[nodiscard]] FrozenLinear read_linear(const BaseFiles& files, std::int64_t layer, LinearGroup group) const;
