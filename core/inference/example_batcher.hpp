@@ -55,8 +55,9 @@ struct ExampleBatch {
 };
 
 /// Lays the examples of one set out in rows. A token prefix that all examples share is one span that all of them follow
-/// from, computed once per member and batch. In option_likelihood the options are spans behind their prompt, so the
-/// prompt is computed once too; an option's last token needs no row, for nothing is predicted from it.
+/// from, computed once per member and batch (on a GPU every example has its own). In option_likelihood the options are
+/// spans behind their prompt, so the prompt is computed once too; an option's last token needs no row, for nothing is
+/// predicted from it.
 class ExampleBatcher {
  public:
   ExampleBatcher(const ExampleSet& set, TaskKind kind, Scoring scoring, at::Device device, at::ScalarType score_type);

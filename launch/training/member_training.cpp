@@ -11,6 +11,16 @@
 namespace chorale {
 namespace {
 
+// A budget that the device has no room for is kept beside it: in host memory as long as that takes half of it, else in
+// a file where the run is.
+RowBudget prefix_rows(const Recipe& recipe, std::uint64_t memory, c10::Device device, const World& world) {
+  RowBudget budget(prefix_budget(recipe.training, memory), RowPlace::device, recipe.output_directory);
+  const std::uint64_t host = physical_memory() / static_cast<std::uint64_t>(world.node_size());
+  const bool fits_device = budget.bytes <= (device.is_cuda() ? memory / 4 : memory / 2);
+  if (memory > 0 && !fits_device) budget.place = budget.bytes <= host / 2 ? RowPlace::host : RowPlace::file;
+  return budget;
+}
+
 TrainerInputs trainer_inputs(const Recipe& recipe, const RunWorld& run, c10::Device device) {
   TrainerInputs inputs;
   inputs.training = recipe.training;
@@ -19,7 +29,9 @@ TrainerInputs trainer_inputs(const Recipe& recipe, const RunWorld& run, c10::Dev
   inputs.seed = recipe.seed;
   // Machines may differ; ranks must not.
   inputs.memory = run.smallest(memory_place(device, run.world()).share());
-  inputs.prefix_budget = prefix_budget(recipe.training, inputs.memory);
+  inputs.prefix_budget = prefix_rows(recipe, inputs.memory, device, run.world());
+  // Elsewhere a recording is only its twin; masks differ from step to step.
+  inputs.record_passes = device.is_cuda() && recipe.adapter.dropout == 0.0;
   inputs.group = &run.group();
   return inputs;
 }
