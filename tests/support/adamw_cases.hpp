@@ -31,8 +31,10 @@ inline AdamWCase adamw_case(std::int64_t width, at::ScalarType type, at::Device 
   AdamWCase c;
   c.rates = {1e-2, 3e-2, 2e-3};
   c.factors = {0.25, 0.5, 1.0, 0.9, 0.4};
-  c.ends = {std::max<std::int64_t>(1, width / 3), width};
-  c.decays = {0.0, 0.5};
+  for (const std::int64_t end : {width / 7, width / 3, width / 3 + 1, width / 2, width}) {
+    if (end > (c.ends.empty() ? 0 : c.ends.back())) c.ends.push_back(end);
+  }
+  for (std::size_t i = 0; i < c.ends.size(); ++i) c.decays.push_back(0.3 * static_cast<double>(i));
   c.settings.clip_norm = 1.0;
   c.parameters = random_tensor({3, width}, 399, type).to(device);
   return c;

@@ -235,7 +235,6 @@ __global__ void __launch_bounds__(kThreads, 4) up_kernel(device::LowRankUp a) {
         for (int j = 0; j < 8 && at + j < a.width; ++j) to[j] = from_float<bf16>(to_float(to[j]) + a.scale * from[j]);
       }
     }
-    __syncwarp();  // the next round's sums go to the same place
   }
 }
 
