@@ -7,7 +7,6 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -17,6 +16,7 @@
 #include "core/base/errors.hpp"
 #include "core/kernels/attention_cpu.hpp"
 #include "core/kernels/attention_flash.hpp"
+#include "core/kernels/sent.hpp"
 
 namespace chorale {
 namespace {
@@ -114,7 +114,7 @@ const at::Tensor& mask_of(const AttentionPlan& plan, c10::Device device) {
       if (span >= 0) end = plan.layout.spans[static_cast<std::size_t>(span)].end;
     }
   }
-  plan.mask = mask.to(device);
+  plan.mask = sent(mask, device);
   return plan.mask;
 }
 
@@ -123,14 +123,22 @@ const at::Tensor& mask_of(const AttentionPlan& plan, c10::Device device) {
 std::vector<at::Tensor> AttentionPlan::tensors() const {
   std::vector<at::Tensor> all = {cosine, sine};
   if (mask.defined()) all.push_back(mask);
+  if (flash) {
+    for (const at::Tensor& tensor : flash->tensors()) all.push_back(tensor);
+  }
   return all;
 }
 
 std::vector<std::int64_t> AttentionPlan::shape() const {
-  return {layout.rows(), static_cast<std::int64_t>(query_rows.size())};
+  std::vector<std::int64_t> all = {layout.rows(), static_cast<std::int64_t>(query_rows.size())};
+  for (const std::int64_t number : flash_shape_of(*this)) all.push_back(number);
+  return all;
 }
 
 void AttentionPlan::take(const AttentionPlan& other) {
+  // What this plan's passes have needed so far, the other's will need.
+  if (mask.defined()) (void)mask_of(other, mask.device());
+  if (flash) (void)flash_plan_of(other, flash->query_index.device());
   const std::vector<at::Tensor> own = tensors();
   const std::vector<at::Tensor> theirs = other.tensors();
   CHORALE_ASSERT(own.size() == theirs.size(), "plans of the same shape hold the same tensors");
@@ -191,7 +199,8 @@ at::Tensor attention_plain(const at::Tensor& queries, const at::Tensor& keys_val
   at::Tensor q = queries.narrow(1, 0, shape.heads * d).reshape({count, shape.heads, d});
   at::Tensor k = kv.narrow(1, 0, shape.kv_heads * d).reshape({rows, shape.kv_heads, d});
   at::Tensor v = kv.narrow(1, shape.kv_heads * d, shape.kv_heads * d).reshape({rows, shape.kv_heads, d});
-  const at::Tensor index = at::tensor(plan->query_rows, at::kLong).to(queries.device());
+  const FlashPlan& rows_of = flash_plan_of(*plan, queries.device());
+  const at::Tensor& index = rows_of.query_index;
   q = rotate_plain(q, plan->cosine.index_select(0, index), plan->sine.index_select(0, index));
   k = rotate_plain(k, plan->cosine, plan->sine);
   const std::int64_t group = shape.heads / shape.kv_heads;
@@ -201,8 +210,7 @@ at::Tensor attention_plain(const at::Tensor& queries, const at::Tensor& keys_val
   at::Tensor out = at::scaled_dot_product_attention(q.transpose(0, 1).unsqueeze(0), k.transpose(0, 1).unsqueeze(0),
                                                     v.transpose(0, 1).unsqueeze(0), mask);
   out = out.squeeze(0).transpose(0, 1).reshape({count, shape.heads * d});
-  const at::Tensor real = at::tensor(plan->query_spans, at::kLong).to(queries.device()).ge(0).unsqueeze(1);
-  return out * real.to(out.scalar_type());
+  return out * rows_of.real.unsqueeze(1).to(out.scalar_type());
 }
 
 }  // namespace chorale

@@ -4,7 +4,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -13,65 +12,102 @@
 
 #include "core/kernels/device_kernels.hpp"
 #include "core/kernels/rotate.hpp"
+#include "core/kernels/sent.hpp"
 
 namespace chorale {
 namespace {
 
-FlashPlan make_flash_plan(const AttentionPlan& plan, c10::Device device) {
-  FlashPlan result;
+// The plan's sequences on the host.
+struct HostSequences {
+  bool possible = false;
+  bool padded = false;
+  std::vector<std::int64_t> query_offsets = {0};
+  std::vector<std::int64_t> key_offsets = {0};
+  std::vector<std::int64_t> key_rows;  // in the sequences' order
+  std::int64_t longest_query = 0;
+  std::int64_t longest_key = 0;
+
+  void end_sequence(std::size_t queries) {
+    query_offsets.push_back(static_cast<std::int64_t>(queries));
+    key_offsets.push_back(static_cast<std::int64_t>(key_rows.size()));
+    longest_query = std::max(longest_query, query_offsets.back() - *(query_offsets.end() - 2));
+    longest_key = std::max(longest_key, key_offsets.back() - *(key_offsets.end() - 2));
+  }
+};
+
+HostSequences sequences_of(const AttentionPlan& plan) {
+  HostSequences result;
   for (const Span& span : plan.layout.spans) {
     if (span.parent >= 0) return result;
   }
-  std::vector<std::int32_t> query_offsets = {0};
-  std::vector<std::int32_t> key_offsets = {0};
-  std::vector<std::int64_t> key_rows, padding_queries, padding_rows;
-  const std::size_t queries = plan.query_rows.size();
   std::vector<bool> seen(plan.layout.spans.size(), false);
-  for (std::size_t query = 0; query < queries;) {
-    const std::int64_t span = plan.query_spans[query];
-    const std::int64_t row = plan.query_rows[query];
-    const auto goes_on = [&](std::size_t next) {
-      return next < queries && plan.query_spans[next] == span && plan.query_rows[next] == plan.query_rows[next - 1] + 1;
-    };
-    std::size_t end = query + 1;
-    while (goes_on(end)) ++end;
-    std::int64_t first_key = row;
-    if (span < 0) {  // a run of padding is a sequence of its own, whose result is zeroed
-      for (std::size_t i = query; i < end; ++i) {
-        padding_queries.push_back(static_cast<std::int64_t>(i));
-        padding_rows.push_back(plan.query_rows[i]);
+  for (std::size_t stream = 1; stream < plan.query_offsets.size(); ++stream) {
+    auto query = static_cast<std::size_t>(plan.query_offsets[stream - 1]);
+    const auto stream_end = static_cast<std::size_t>(plan.query_offsets[stream]);
+    bool padding_ended_it = false;
+    while (query < stream_end) {
+      const std::int64_t span = plan.query_spans[query];
+      std::int64_t key = plan.query_rows[query];
+      std::size_t end = query + 1;
+      while (end < stream_end && plan.query_spans[end] == span &&
+             plan.query_rows[end] == plan.query_rows[end - 1] + 1) {
+        ++end;
       }
-    } else {
-      const auto index = static_cast<std::size_t>(span);
-      if (seen[index]) return result;  // asks again behind a gap
-      seen[index] = true;
-      first_key = plan.layout.spans[index].begin;
+      if (span < 0) {  // a run of padding is a sequence of its own, whose result is zeroed
+        result.padded = true;
+      } else {
+        const auto index = static_cast<std::size_t>(span);
+        if (seen[index]) return result;  // asks again behind a gap
+        seen[index] = true;
+        key = plan.layout.spans[index].begin;
+      }
+      for (; key <= plan.query_rows[end - 1]; ++key) result.key_rows.push_back(key);
+      result.end_sequence(end);
+      padding_ended_it = span < 0 && end == stream_end;
+      query = end;
     }
-    for (std::int64_t key = first_key; key <= plan.query_rows[end - 1]; ++key) key_rows.push_back(key);
-    query_offsets.push_back(static_cast<std::int32_t>(end));
-    key_offsets.push_back(static_cast<std::int32_t>(key_rows.size()));
-    query = end;
+    if (!padding_ended_it) result.end_sequence(stream_end);
   }
   result.possible = true;
-  FlashSequences& sequences = result.sequences;
-  for (std::size_t i = 0; i + 1 < query_offsets.size(); ++i) {
-    sequences.longest_query = std::max<std::int64_t>(sequences.longest_query, query_offsets[i + 1] - query_offsets[i]);
-    sequences.longest_key = std::max<std::int64_t>(sequences.longest_key, key_offsets[i + 1] - key_offsets[i]);
+  // Only bounds: rounded up, they are the same for most batches.
+  constexpr std::int64_t kStep = 256;
+  for (std::int64_t* longest : {&result.longest_query, &result.longest_key}) {
+    *longest = (*longest + kStep - 1) / kStep * kStep;
   }
-  const auto upload = [&](const auto& values, at::ScalarType type) { return at::tensor(values, type).to(device); };
-  sequences.query_offsets = upload(query_offsets, at::kInt);
-  sequences.key_offsets = upload(key_offsets, at::kInt);
-  const bool all_keys = static_cast<std::int64_t>(key_rows.size()) == plan.layout.rows() &&
-                        std::is_sorted(key_rows.begin(), key_rows.end());
-  if (!all_keys) result.key_rows = upload(key_rows, at::kLong);
-  if (!padding_rows.empty()) {
-    result.padding_queries = upload(padding_queries, at::kLong);
-    result.padding_rows = upload(padding_rows, at::kLong);
+  return result;
+}
+
+FlashPlan make_flash_plan(const AttentionPlan& plan, c10::Device device) {
+  const auto upload = [&](const auto& values, at::ScalarType type) {
+    return sent(at::tensor(values, at::kLong).to(type), device);
+  };
+  FlashPlan result;
+  std::vector<std::int64_t> real;
+  for (const std::int64_t span : plan.query_spans) real.push_back(span >= 0 ? 1 : 0);
+  result.query_index = upload(plan.query_rows, at::kLong);
+  result.real = upload(real, at::kBool);
+  HostSequences host = sequences_of(plan);
+  if (!host.possible) return result;
+  result.possible = true;
+  result.padded = host.padded;
+  result.sequences = {upload(host.query_offsets, at::kInt), upload(host.key_offsets, at::kInt), host.longest_query,
+                      host.longest_key};
+  const auto rows = static_cast<std::size_t>(plan.layout.rows());
+  const bool all_ask = plan.query_rows.size() == rows;
+  if (all_ask) {
+    result.query_cosine = plan.cosine;
+    result.query_sine = plan.sine;
+    return result;  // then every row is a key of the sequence it lies in
   }
-  const bool all_ask = static_cast<std::int64_t>(queries) == plan.layout.rows();
-  const at::Tensor asking = all_ask ? at::Tensor() : upload(plan.query_rows, at::kLong);
-  result.query_cosine = all_ask ? plan.cosine : plan.cosine.index_select(0, asking);
-  result.query_sine = all_ask ? plan.sine : plan.sine.index_select(0, asking);
+  result.query_cosine = plan.cosine.index_select(0, result.query_index);
+  result.query_sine = plan.sine.index_select(0, result.query_index);
+  std::vector<std::int64_t> unused(rows, 1);
+  for (const std::int64_t row : host.key_rows) unused[static_cast<std::size_t>(row)] = 0;
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (unused[row] != 0) host.key_rows.push_back(static_cast<std::int64_t>(row));
+  }
+  result.key_rows = upload(host.key_rows, at::kLong);
+  result.unused = upload(unused, at::kBool);
   return result;
 }
 
@@ -115,7 +151,9 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
     }
     const Operands in = operands_of(q, kv, flash, shape);
     const FlashResult result = flash_attention(in.q, in.k, in.v, flash.sequences);
-    if (flash.padding_queries.defined()) at::Tensor(result.out).index_fill_(0, flash.padding_queries, 0.0);
+    if (flash.padded) {
+      at::Tensor(result.out).masked_fill_(flash.real.logical_not().view({-1, 1, 1}), 0.0);
+    }
     context->save_for_backward({q, kv, result.out, result.log_sum, result.state, result.unused});
     context->saved_data["plan"] = c10::IValue::make_capsule(plan);
     context->saved_data["heads"] = shape.heads;
@@ -141,8 +179,6 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
     at::Tensor dkv = kv.defined() ? at::empty(kv.sizes(), kv.options()) : at::Tensor();
     put_queries(d.q, dq, flash, shape);
     put_keys(d, kv.defined() ? dkv : dq, kv.defined() ? 0 : shape.heads, flash, *plan, shape);
-    if (flash.padding_queries.defined()) dq.index_fill_(0, flash.padding_queries, 0.0);
-    if (flash.padding_rows.defined() && kv.defined()) dkv.index_fill_(0, flash.padding_rows, 0.0);
     return {dq, dkv, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
@@ -156,13 +192,13 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
   static void put_keys(const FlashGradients& d, const at::Tensor& into, std::int64_t first, const FlashPlan& flash,
                        const AttentionPlan& plan, const HeadShape& shape) {
     const std::int64_t width = shape.kv_heads * shape.head_dim;
-    const at::Tensor columns = into.narrow(1, first * shape.head_dim, 2 * width);
+    at::Tensor columns = into.narrow(1, first * shape.head_dim, 2 * width);
     at::Tensor keys = columns.narrow(1, 0, width);
     at::Tensor values = columns.narrow(1, width, width);
     if (flash.key_rows.defined()) {
-      columns.zero_();
       keys.index_copy_(0, flash.key_rows, d.k.flatten(1));
       values.index_copy_(0, flash.key_rows, d.v.flatten(1));
+      columns.masked_fill_(flash.unused.unsqueeze(1), 0.0);  // whatever flash attention has left there
       rotate_heads(keys, keys, plan.cosine, plan.sine, shape.kv_heads, shape.head_dim, true);
     } else {
       rotate_heads(d.k.contiguous().flatten(1), keys, plan.cosine, plan.sine, shape.kv_heads, shape.head_dim, true);
@@ -172,6 +208,22 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
 };
 
 }  // namespace
+
+std::vector<at::Tensor> FlashPlan::tensors() const {
+  std::vector<at::Tensor> all;
+  for (const at::Tensor& tensor : {query_index, real, sequences.query_offsets, sequences.key_offsets, key_rows, unused,
+                                   query_cosine, query_sine}) {
+    if (tensor.defined()) all.push_back(tensor);
+  }
+  return all;
+}
+
+std::vector<std::int64_t> flash_shape_of(const AttentionPlan& plan) {
+  const HostSequences host = sequences_of(plan);
+  if (!host.possible) return {0};
+  return {1, host.padded ? 1 : 0, static_cast<std::int64_t>(host.query_offsets.size()), host.longest_query,
+          host.longest_key};
+}
 
 const FlashPlan& flash_plan_of(const AttentionPlan& plan, c10::Device device) {
   if (!plan.flash) plan.flash = std::make_shared<const FlashPlan>(make_flash_plan(plan, device));

@@ -10,6 +10,7 @@
 #include "core/base/random.hpp"
 #include "core/kernels/device_kernels.hpp"
 #include "core/kernels/parallel.hpp"
+#include "core/kernels/sent.hpp"
 
 namespace chorale {
 namespace {
@@ -86,7 +87,7 @@ at::Tensor on_device(const at::Tensor& like, const void* x, const std::vector<st
 
 at::Tensor upload_row_keys(const std::vector<std::uint64_t>& row_keys, c10::Device device) {
   const std::vector<std::int64_t> bits(row_keys.begin(), row_keys.end());
-  return at::tensor(bits, at::kLong).to(device);
+  return sent(at::tensor(bits, at::kLong), device);
 }
 
 at::Tensor dropout_mask(const at::Tensor& like, const std::vector<std::int64_t>& stream_offsets,

@@ -130,9 +130,9 @@ void outer_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& x, 
 }
 
 // The CUDA kernels take bfloat16 and as many members as a launch carries row ranges for.
-bool on_device(const at::Tensor& x, const at::Tensor& m, const RowOffsets& offsets) {
-  return x.scalar_type() == at::kBFloat16 && m.stride(2) == 1 && x.stride(1) == 1 &&
-         offsets.size() <= device::RowRanges::kMaxMembers + 1 && DeviceKernels(x);
+bool on_device(const at::Tensor& x, const RowOffsets& offsets) {
+  return x.scalar_type() == at::kBFloat16 && x.stride(1) == 1 && offsets.size() <= device::RowRanges::kMaxMembers + 1 &&
+         DeviceKernels(x);
 }
 
 device::RowRanges ranges_of(const RowOffsets& offsets) {
@@ -156,8 +156,9 @@ int splits_of(const RowOffsets& offsets, std::int64_t width, std::int64_t rank) 
                                                    std::max<std::int64_t>(1, width / kShortest)));
 }
 
-void down_on_device(const at::Tensor& x, std::int64_t begin, const at::Tensor& m, at::Tensor& u, std::int64_t first,
+void down_on_device(const at::Tensor& x, std::int64_t begin, const at::Tensor& small, at::Tensor& u, std::int64_t first,
                     const RowOffsets& offsets, double scale) {
+  const at::Tensor m = small.stride(2) == 1 ? small : small.contiguous();
   device::LowRankDown a;
   a.x = address(x, begin);
   a.m = m.const_data_ptr();
@@ -179,8 +180,9 @@ void down_on_device(const at::Tensor& x, std::int64_t begin, const at::Tensor& m
   DeviceKernels(x).run(&device::Kernels::low_rank_down, a);
 }
 
-void up_on_device(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at::Tensor& y, std::int64_t begin,
+void up_on_device(const at::Tensor& u, std::int64_t first, const at::Tensor& small, at::Tensor& y, std::int64_t begin,
                   const RowOffsets& offsets, double scale) {
+  const at::Tensor m = small.stride(2) == 1 ? small : small.contiguous();
   device::LowRankUp a;
   a.u = address(u, first);
   a.m = m.const_data_ptr();
@@ -214,7 +216,7 @@ at::Tensor by_member(const at::Tensor& x, std::int64_t begin, std::int64_t count
 
 void grouped_down(const at::Tensor& x, std::int64_t begin, const at::Tensor& m, at::Tensor& u, std::int64_t first,
                   const RowOffsets& offsets, double scale) {
-  if (on_device(x, m, offsets)) return down_on_device(x, begin, m, u, first, offsets, scale);
+  if (on_device(x, offsets)) return down_on_device(x, begin, m, u, first, offsets, scale);
   if (fused(x)) {
     x.scalar_type() == at::kFloat ? down_on_cpu<float>(x, begin, m, u, first, offsets, scale)
                                   : down_on_cpu<double>(x, begin, m, u, first, offsets, scale);
@@ -228,7 +230,7 @@ void grouped_down(const at::Tensor& x, std::int64_t begin, const at::Tensor& m, 
 
 void grouped_up(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at::Tensor& y, std::int64_t begin,
                 const RowOffsets& offsets, double scale) {
-  if (on_device(y, m, offsets)) return up_on_device(u, first, m, y, begin, offsets, scale);
+  if (on_device(y, offsets)) return up_on_device(u, first, m, y, begin, offsets, scale);
   if (fused(y)) {
     y.scalar_type() == at::kFloat ? up_on_cpu<float>(u, first, m, y, begin, offsets, scale)
                                   : up_on_cpu<double>(u, first, m, y, begin, offsets, scale);

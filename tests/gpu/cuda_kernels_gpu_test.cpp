@@ -53,6 +53,10 @@ TEST_CASE("flash attention over packed sequences equals the plain twin, gradient
   if (has_gpus()) twice(check_flash_attention);
 }
 
+TEST_CASE("on the GPU an attention plan that takes over another gives what the other gives") {
+  if (has_gpus()) check_flash_plan_taken_over(gpu());
+}
+
 TEST_CASE("dropout masks have the same bits on the GPU and on the CPU") {
   if (!has_gpus()) return;
   const Results expected = dropout_masks(at::kCPU);

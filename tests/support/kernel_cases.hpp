@@ -205,7 +205,13 @@ inline Results check_low_rank(at::Device device) {
         const at::Tensor m =
             placed(random_tensor({count, rank, width + aside}, ++number), type, device).narrow(2, aside, width);
         const at::Tensor u = placed(random_tensor({rows, rank + 2 * first}, ++number), type, device);
+        // The same factor with its rank last, as adapters keep B.
+        const at::Tensor rank_last = m.transpose(1, 2).contiguous().transpose(1, 2);
         at::Tensor down = at::full({rows, rank + 2 * first}, 7.0, u.options());
+        grouped_down(x, begin, rank_last, down, first, offsets, 0.5);
+        at::Tensor again = x.clone();
+        grouped_up(u, first, rank_last, again, begin, offsets, 0.5);
+        const at::Tensor down_again = down.clone();
         grouped_down(x, begin, m, down, first, offsets, 0.5);
         at::Tensor up = x.clone();
         grouped_up(u, first, m, up, begin, offsets, 0.5);
@@ -224,6 +230,8 @@ inline Results check_low_rank(at::Device device) {
           outer64[i].copy_(at::mm(thin.t(), in) * 0.5);
         }
         CHECK(near(down, down64, rounding(type), 1e-5 * std::sqrt(static_cast<double>(width))));
+        CHECK(same_bits(down, down_again));
+        CHECK(same_bits(up, again));
         CHECK(near(up, up64, rounding(type), 1e-5));
         CHECK(near(outer, outer64, rounding(type), 1e-4));
         all.insert(all.end(), {down, up});

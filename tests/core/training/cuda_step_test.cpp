@@ -1,0 +1,33 @@
+// A whole training step in bfloat16 with the CUDA kernels, in their emulation on the CPU.
+#include "support/catch.hpp"
+#include "support/cuda_emulation.hpp"
+#include "support/emulated_kernels.hpp"
+#include "support/tiny_run.hpp"
+
+using namespace chorale;
+using namespace chorale::test;
+
+TEST_CASE("a bfloat16 step with all CUDA kernels, emulated, is as near to float64 as torch's operations are") {
+  const auto gradients = [](const TinyTask& task, at::ScalarType type) {
+    TinyRunOptions options;
+    options.task = task;
+    options.dtype = type;
+    options.adapter.dropout = 0.2;
+    options.common = 0;
+    TinyRun run(options);
+    run.trainer().compute_gradients(1);
+    return run.bank().gradients().to(at::kDouble);
+  };
+  for (const TinyTask& task : {TinyTask{TaskKind::multiple_choice, Scoring::label_token},
+                               TinyTask{TaskKind::multiple_choice, Scoring::option_likelihood},
+                               TinyTask{TaskKind::completion, Scoring::label_token}}) {
+    const at::Tensor exact_ones = gradients(task, at::kDouble);
+    const double plain = (gradients(task, at::kBFloat16) - exact_ones).norm().item<double>();
+    const EmulatedKernels on;
+    const std::uint64_t before = emulation::launches();
+    const double ours = (gradients(task, at::kBFloat16) - exact_ones).norm().item<double>();
+    CHECK(emulation::launches() > before + 20);
+    CHECK(ours < 1.5 * plain);
+    CHECK(ours < 0.05 * exact_ones.norm().item<double>());
+  }
+}
