@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 #include <nlohmann/json.hpp>
 
 #include "core/base/errors.hpp"
@@ -42,6 +43,12 @@ std::vector<GpuIdentity> gpu_table(const std::vector<std::vector<std::byte>>& te
   std::vector<GpuIdentity> table;
   for (const auto& bytes : texts) table.push_back(parse(bytes, static_cast<std::int64_t>(table.size())));
   return table;
+}
+
+std::vector<std::int64_t> groups_of(std::span<const GpuIdentity> table) {
+  std::set<std::int64_t> groups;
+  for (const GpuIdentity& identity : table) groups.insert(identity.group);
+  return {groups.begin(), groups.end()};
 }
 
 void refuse_shared_gpus(std::span<const GpuIdentity> table, std::int64_t group) {

@@ -27,6 +27,9 @@ struct GpuIdentity {
 /// that gives another number or a group that has not begun.
 [[nodiscard]] std::vector<GpuIdentity> gpu_table(const std::vector<std::vector<std::byte>>& texts);
 
+/// The groups of the table, by their first ranks.
+[[nodiscard]] std::vector<std::int64_t> groups_of(std::span<const GpuIdentity> table);
+
 /// UsageError naming host, GPU, ranks and remedies when two ranks of group `group` compute on one GPU: NCCL would
 /// refuse them, or wait for ever. Ranks whose NCCL_HOSTID differ are let through, as NCCL takes them for ranks of
 /// different hosts (slow, for tests on a machine with one GPU).

@@ -12,32 +12,18 @@
 #include "core/base/errors.hpp"
 #include "distributed/backend.hpp"
 #include "distributed/gpu_identity.hpp"
+#include "distributed/gpu_list.hpp"
 #ifdef CHORALE_WITH_CUDA
-#include <cuda_runtime_api.h>
-
 #include "distributed/nccl_communicator.hpp"
 #endif
 
 namespace chorale {
 namespace {
 
+constexpr std::int64_t kGroupsAtOnce = 64;  // that start NCCL communicators
+
 #ifdef CHORALE_WITH_CUDA
 constexpr bool kHasNccl = true;
-
-// As nvidia-smi writes it.
-std::string gpu_uuid(c10::Device device) {
-  cudaDeviceProp properties{};
-  if (const cudaError_t error = cudaGetDeviceProperties(&properties, device.index()); error != cudaSuccess) {
-    throw InternalError(
-        fmt::format("cudaGetDeviceProperties failed for GPU {}: {}", device.index(), cudaGetErrorString(error)));
-  }
-  std::string text = "GPU-";
-  for (std::size_t i = 0; i < sizeof properties.uuid.bytes; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    text += fmt::format("{:02x}", static_cast<unsigned char>(properties.uuid.bytes[i]));
-  }
-  return text;
-}
 
 std::unique_ptr<Communicator> over_nccl(const World& world, std::unique_ptr<Communicator> host, c10::Device device) {
   return std::make_unique<NcclCommunicator>(std::move(host), device,
@@ -45,10 +31,6 @@ std::unique_ptr<Communicator> over_nccl(const World& world, std::unique_ptr<Comm
 }
 #else
 constexpr bool kHasNccl = false;
-
-std::string gpu_uuid(c10::Device /*device*/) {
-  throw InternalError("a GPU was chosen by a program without CUDA");
-}
 
 std::unique_ptr<Communicator> over_nccl(const World& /*world*/, std::unique_ptr<Communicator> /*host*/,
                                         c10::Device /*device*/) {
@@ -72,7 +54,8 @@ std::string environment(const char* name) {
 }
 
 GpuIdentity identify(const World& world, std::int64_t group, c10::Device device) {
-  return {world.rank(), group, world.host(), device.is_cpu() ? "" : gpu_uuid(device), environment("NCCL_HOSTID")};
+  return {world.rank(), group, world.host(), device.is_cpu() ? "" : gpu_uuid(device.index()),
+          environment("NCCL_HOSTID")};
 }
 
 }  // namespace
@@ -94,9 +77,16 @@ std::unique_ptr<Communicator> make_group_communicator(World& world, std::unique_
     if (chosen == Backend::nccl) spdlog::info("ranks of a group talk over NCCL {}", nccl_version());
   }
   std::unique_ptr<Communicator> result;
+  // Some groups after others, in the same order on all ranks: each start opens sockets between all hosts of its group.
   // Together, so that a group whose communicator does not come about takes the others along.
-  world.together(
-      [&] { result = chosen == Backend::nccl ? over_nccl(world, std::move(host), device) : std::move(host); });
+  const std::vector<std::int64_t> groups = groups_of(table);
+  const auto position = std::lower_bound(groups.begin(), groups.end(), group) - groups.begin();
+  for (std::int64_t first = 0; first < std::ssize(groups); first += kGroupsAtOnce) {
+    world.together([&] {
+      if (position / kGroupsAtOnce != first / kGroupsAtOnce) return;
+      result = chosen == Backend::nccl ? over_nccl(world, std::move(host), device) : std::move(host);
+    });
+  }
   return result;
 }
 

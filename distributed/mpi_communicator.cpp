@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <utility>
 
@@ -33,9 +34,11 @@ MpiCommunicator::MpiCommunicator(mpi::CommHandle comm, Circle circle, std::int64
 void MpiCommunicator::all_reduce_sum(at::Tensor& tensor) {
   const bool summable = tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble;
   CHORALE_ASSERT(summable, "a tensor that is neither float32 nor float64 was to be summed over ranks");
-  const at::Tensor host = on_host(tensor);
+  const at::Tensor host = on_host(tensor);  // of a GPU's waits until it is computed
   const watch::Inside inside(Collective::sum, circle_);
+  const auto begin = std::chrono::steady_clock::now();
   reduce_and_broadcast(host);
+  count_summing(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   if (!tensor.is_cpu()) tensor.copy_(host);
   count_reduced(tensor);
 }

@@ -87,7 +87,7 @@ void wait_for(MPI_Request& request, std::string_view operation, Waiting waiting,
     check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), operation);
     if (done != 0) return;
     // The watchdog has said why.
-    if (watch::given_up()) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::internal));
+    if (watch::given_up()) watch::end_world();
     const auto waited = Clock::now() - begin;
     if (seconds && waited > std::chrono::duration<double>(*seconds)) {
       throw MpiError(fmt::format("{} did not end within {:.0f} s on {}. Is the network between the hosts open?",

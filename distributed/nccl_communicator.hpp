@@ -5,6 +5,7 @@
 #include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "core/parallel/communicator.hpp"
 #include "distributed/nccl_handle.hpp"
+#include "distributed/watch_board.hpp"
 
 namespace chorale {
 
@@ -19,8 +21,8 @@ namespace chorale {
 /// events: the processor never waits for a collective, only what is computed from its result does. Everything else
 /// (tensors in host memory, bytes) goes over the host communicator.
 ///
-/// A rank that fails ends the run as with MPI; a peer that vanishes while a collective is on the GPU is noticed by the
-/// next operation, or by the launcher.
+/// A rank that fails ends the run as with MPI; when a peer or the network fails while a collective is on the GPU, the
+/// communicator is aborted (nccl_handle.hpp), which ends the collective, and confirm() or the next operation says why.
 class NcclCommunicator : public Communicator {
  public:
   /// Collective over `host`'s ranks, which compute on one GPU each. `who` names this process in messages. NcclError.
@@ -32,10 +34,16 @@ class NcclCommunicator : public Communicator {
   void all_reduce_sum(at::Tensor& tensor) override;
   void broadcast(at::Tensor& tensor, std::int64_t root) override;
   [[nodiscard]] std::vector<std::vector<std::byte>> all_gather(std::span<const std::byte> bytes) override;
+  void confirm() override;
 
  private:
-  using Call = std::function<ncclResult_t(ncclComm_t, cudaStream_t)>;
-  void on_side_stream(const at::Tensor& tensor, const char* operation, const Call& call);
+  struct TimedSum {
+    c10::Event ready{c10::kCUDA, c10::EventFlag::BACKEND_DEFAULT};  // these take times
+    c10::Event done{c10::kCUDA, c10::EventFlag::BACKEND_DEFAULT};
+  };
+  using Call = std::function<void(cudaStream_t)>;
+  void on_side_stream(const at::Tensor& tensor, Collective collective, const Call& call);
+  void count_finished_sums();
   void let_finish(const char* operation);
 
   std::unique_ptr<Communicator> host_;
@@ -44,6 +52,7 @@ class NcclCommunicator : public Communicator {
   c10::Stream side_;
   c10::Event ready_;                    // what is computed so far
   c10::Event done_;                     // the last collective
+  std::deque<TimedSum> sums_;           // whose times are not counted yet
   std::optional<nccl::Handle> handle_;  // last: ended first
 };
 

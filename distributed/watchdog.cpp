@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/heartbeat.hpp"
 #include "core/base/interruption.hpp"
+#include "distributed/blocked_signals.hpp"
 #include "distributed/watched.hpp"
 
 namespace chorale {
@@ -18,22 +18,6 @@ namespace {
 constexpr auto kBetweenLooks = std::chrono::milliseconds(100);
 constexpr double kStopped = 2.0;  // seconds between two looks after which this process must have been stopped itself
 constexpr auto kForTheOthers = std::chrono::seconds(3);
-
-// Signals are for the thread that computes.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &former_);
-  }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &former_, nullptr); }
-
- private:
-  sigset_t former_{};
-};
 
 }  // namespace
 

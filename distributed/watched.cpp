@@ -6,6 +6,7 @@ namespace {
 WatchSlot slot_of_its_own;
 std::atomic<WatchSlot*> current{&slot_of_its_own};
 std::atomic<bool> is_over{false};
+std::atomic<void (*)()> how_to_end{nullptr};
 
 }  // namespace
 
@@ -37,6 +38,14 @@ bool given_up() noexcept {
 
 void give_up() noexcept {
   is_over.store(true);
+}
+
+void use_end(void (*end)()) noexcept {
+  how_to_end.store(end);
+}
+
+void end_world() noexcept {
+  if (void (*end)() = how_to_end.load(); end != nullptr) end();
 }
 
 }  // namespace chorale::watch

@@ -28,4 +28,8 @@ class Inside {
 [[nodiscard]] bool given_up() noexcept;
 void give_up() noexcept;
 
+/// How the world is ended by its own means, and the call to do so: nothing happens before somebody has said how.
+void use_end(void (*end)()) noexcept;
+void end_world() noexcept;
+
 }  // namespace chorale::watch

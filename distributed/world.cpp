@@ -111,6 +111,7 @@ World World::start(Say say) {
     return World(std::move(state));
   }
   state->environment.emplace();
+  watch::use_end([] { static_cast<void>(MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::internal))); });
   state->control = mpi::duplicate(MPI_COMM_WORLD);
   auto everyone = std::make_unique<MpiCommunicator>(mpi::duplicate(MPI_COMM_WORLD), Circle::world);
   state->rank = everyone->rank();

@@ -6,9 +6,11 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
+#include <thread>
 
 #include "core/base/descriptor.hpp"
 #include "core/base/errors.hpp"
@@ -40,6 +42,7 @@ struct Plan {
   int error_number = error_named(environment("CHORALE_FAULT_ERRNO"));           // 0: kill
   long long failures = std::atoll(environment("CHORALE_FAULT_COUNT").c_str());  // 0: all
   int signal = std::atoi(environment("CHORALE_FAULT_SIGNAL").c_str());          // 0: none
+  std::chrono::milliseconds sleep{std::atoll(environment("CHORALE_FAULT_SLEEP").c_str())};
   std::string only = environment("CHORALE_FAULT_ONLY");
   std::string log = environment("CHORALE_FAULT_LOG");
 };
@@ -63,6 +66,10 @@ FaultVerdict ask_fault_point(const char* operation, const std::string& path) {
     static_cast<void>(::write(log.get(), line.data(), line.size()) != 0);
   }
   if (plan.at <= 0 || call < plan.at) return {};
+  if (plan.sleep.count() > 0) {
+    std::this_thread::sleep_for(plan.sleep);
+    return {};
+  }
   if (plan.signal != 0) {
     if (call == plan.at) ::kill(::getpid(), plan.signal);
     return {};

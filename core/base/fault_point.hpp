@@ -8,6 +8,7 @@
 //                            ones fail with that error instead
 //   CHORALE_FAULT_COUNT=N    with the former: N calls fail, the ones behind them do not
 //   CHORALE_FAULT_SIGNAL=S   the I-th call sends the process the signal with this number instead, and is then made
+//   CHORALE_FAULT_SLEEP=MS   the I-th call and all later ones take that many milliseconds longer instead
 //   CHORALE_FAULT_ONLY=OP    counts the calls of one operation alone, e.g. unlink
 //   CHORALE_FAULT_LOG=FILE   a line "I OPERATION PATH" for each call, so that tests can enumerate them
 #pragma once

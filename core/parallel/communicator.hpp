@@ -30,14 +30,23 @@ class Communicator {
   /// Every rank's bytes, by rank, on every rank. Lengths may differ. Host memory only.
   [[nodiscard]] virtual std::vector<std::vector<std::byte>> all_gather(std::span<const std::byte> bytes) = 0;
 
+  /// Throws when a sum that all_reduce_sum left to a GPU has failed meanwhile. To be called when its result has been
+  /// waited for and before it is used: what a failed one leaves is no sum. Of this rank alone.
+  virtual void confirm() {}
+
   /// Bytes given to all_reduce_sum so far: what a training step costs the network, for tests and reports.
   [[nodiscard]] std::uint64_t reduced_bytes() const { return reduced_bytes_; }
+  /// Seconds this rank has spent in all_reduce_sum so far, from when what it gives was ready: the rank that the others
+  /// wait for has spent least.
+  [[nodiscard]] double summing_seconds() const { return summing_seconds_; }
 
  protected:
+  void count_summing(double seconds) { summing_seconds_ += seconds; }
   void count_reduced(const at::Tensor& tensor) { reduced_bytes_ += static_cast<std::uint64_t>(tensor.nbytes()); }
 
  private:
   std::uint64_t reduced_bytes_ = 0;
+  double summing_seconds_ = 0.0;
 };
 
 /// A group of one process: nothing to exchange. Lets everything in core run, and be tested, without MPI.

@@ -155,7 +155,9 @@ void Trainer::step() {
 }
 
 void Trainer::settle() {
-  for (const StepResult& result : results_.take()) take_in(result);
+  const std::vector<StepResult> results = results_.take();  // waits for what a GPU still works on
+  in_.group->confirm();
+  for (const StepResult& result : results) take_in(result);
 }
 
 void Trainer::take_in(const StepResult& result) {

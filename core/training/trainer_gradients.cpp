@@ -35,6 +35,7 @@ Trainer::Gradients Trainer::compute_gradients(std::int64_t step) {
   Gradients result;
   result.tokens = accumulate_gradients(step);
   const at::Tensor host = pass_->losses().cpu().contiguous();
+  in_.group->confirm();
   const auto* values = host.const_data_ptr<double>();
   const auto members = in_.bank->member_count();
   result.loss.assign(values, values + members);

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "core/report/table.hpp"
 #include "distributed/cpu_share.hpp"
 #include "launch/commands/common.hpp"
+#include "launch/commands/doctor_disk.hpp"
 #include "launch/commands/doctor_facts.hpp"
 
 namespace chorale {
@@ -21,17 +24,54 @@ using nlohmann::ordered_json;
 
 constexpr std::size_t kLargestMatrix = 32;  // of more ranks nobody looks for one pair
 
+// "job 17 (name) on nodes n[1-2], task 3 of array 17".
+std::string slurm_text(const ordered_json& slurm) {
+  const auto value = [&](const char* key) { return slurm[key].is_null() ? "" : slurm[key].get<std::string>(); };
+  std::string text = fmt::format("job {} ({}) on {}", value("job"), value("name"), value("nodes"));
+  if (!slurm["array_task"].is_null())
+    text += fmt::format(", task {} of array {}", value("array_task"), value("array_job"));
+  if (!slurm["restarts"].is_null()) text += fmt::format(", restarted {} times", value("restarts"));
+  return text;
+}
+
+// The one that is furthest from rank 0's.
+std::string clocks_text(const ordered_json& ranks) {
+  const ordered_json* furthest = &ranks[1];
+  const auto offset_of = [](const ordered_json& rank) { return rank["clock"]["offset_seconds"].get<double>(); };
+  for (const ordered_json& rank : ranks) {
+    if (std::abs(offset_of(rank)) > std::abs(offset_of(*furthest))) furthest = &rank;
+  }
+  return fmt::format("at most {:.3f} ms from rank 0's (rank {} on {}, known to {:.3f} ms)",
+                     std::abs(offset_of(*furthest)) * 1e3, (*furthest)["rank"].get<std::int64_t>(),
+                     (*furthest)["host"].get<std::string>(), (*furthest)["clock"]["error_seconds"].get<double>() * 1e3);
+}
+
+// A line for each host's GPUs of one kind, as the first of its ranks sees them.
+std::vector<std::string> gpu_lines(const ordered_json& ranks) {
+  std::vector<std::string> lines;
+  for (const ordered_json& rank : ranks) {
+    if (rank["node_rank"] != 0) continue;
+    std::map<std::string, int> kinds;
+    for (const ordered_json& gpu : rank["gpu_list"]) {
+      ++kinds[fmt::format("{}, {:.1f} GB", gpu["name"].get<std::string>(), gpu["memory_bytes"].get<double>() * 1e-9)];
+    }
+    for (const auto& [kind, count] : kinds)
+      lines.push_back(fmt::format("{} x {} ({})", count, kind, rank["host"].get<std::string>()));
+  }
+  return lines;
+}
+
 std::string versions_text(const ordered_json& facts, std::size_t columns) {
   std::string text;
   const auto add = [&](std::string_view name, const std::string& value) { text += beside(name, 10, value, columns); };
   for (const auto& [name, version] : facts["versions"].items()) add(name, version.get<std::string>());
   add("device", facts["devices"].get<std::string>());
-  const ordered_json& room = facts["machine"]["working_directory"];
-  add("disk", fmt::format("{:.1f} GB free in the working directory{}", room["free_bytes"].get<double>() * 1e-9,
-                          room["writable"].get<bool>() ? "" : ", which may not be written to"));
   const std::size_t ranks = facts["ranks"].size();
   add("launcher", facts["launcher"] == "MPI" ? fmt::format("MPI, {} rank{}", ranks, ranks == 1 ? "" : "s")
                                              : std::string("none: one process, MPI not started"));
+  if (!facts["slurm"].is_null()) add("Slurm", slurm_text(facts["slurm"]));
+  if (ranks > 1) add("clocks", clocks_text(facts["ranks"]));
+  for (const std::string& line : gpu_lines(facts["ranks"])) add("GPUs", line);
   return text;
 }
 
@@ -99,6 +139,7 @@ std::string pairs_text(const ordered_json& pairs, std::size_t columns) {
 std::string report(const ordered_json& facts, std::size_t columns) {
   const std::size_t ranks = facts["ranks"].size();
   std::string text = versions_text(facts, columns) + "\n" + ranks_text(facts, columns) + "\n";
+  text += disks_text(facts["disks"], columns) + "\n";
   text += ranks > 1 ? pairs_text(facts["pairs"], columns)
                     : "one rank has nobody to talk to; run this under the launcher of your job,\n"
                       "e.g. mpirun -n 2\n";
@@ -111,10 +152,15 @@ std::string report(const ordered_json& facts, std::size_t columns) {
   return text + (facts["faults"].empty() ? "\nall well\n" : "");
 }
 
-void examine(World& world, const std::string& format) {
-  const ordered_json facts = doctor_facts(world);
+struct Options {
+  std::string output;
+  std::string format = "table";
+};
+
+void examine(World& world, const Options& options) {
+  const ordered_json facts = doctor_facts(world, options.output.empty() ? usual_output_directory() : options.output);
   world.on_root([&] {
-    write_output(format == "json" ? facts.dump(2) + "\n" : report(facts, columns_of(STDOUT_FILENO)));
+    write_output(options.format == "json" ? facts.dump(2) + "\n" : report(facts, columns_of(STDOUT_FILENO)));
     const std::size_t faults = facts["faults"].size();
     if (faults > 0) {
       throw InternalError(
@@ -127,12 +173,15 @@ void examine(World& world, const std::string& format) {
 
 void add_doctor_command(CLI::App& app, World& world) {
   CLI::App* command = app.add_subcommand("doctor", "Show what the program runs with, and test all pairs of ranks");
-  const auto format = std::make_shared<std::string>("table");
-  command->add_option("--format", *format, "table or json")
+  const auto options = std::make_shared<Options>();
+  command->add_option(
+      "--output", options->output,
+      "The directory that runs are to be written to (runs/, or the working directory), to test its disk");
+  command->add_option("--format", options->format, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
   command->footer("Example:\n  mpirun -n 2 chorale doctor\n");
-  command->callback([&world, format] { examine(world, *format); });
+  command->callback([&world, options] { examine(world, *options); });
 }
 
 }  // namespace chorale

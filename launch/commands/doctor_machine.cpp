@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <sstream>
 #include <string>
 
@@ -14,9 +13,7 @@ namespace chorale {
 namespace {
 
 using nlohmann::ordered_json;
-namespace fs = std::filesystem;
 
-constexpr std::uintmax_t kLittleRoom = 1'000'000'000;   // checkpoints of a few adapters and their predictions
 constexpr std::uint64_t kLittleMemory = 2'000'000'000;  // the quick start takes 1.6 GB
 
 // Where the shell would find a program; empty where it would not.
@@ -33,13 +30,8 @@ std::string found_on_path(const char* program) {
 }  // namespace
 
 ordered_json machine_facts() {
-  std::error_code failure;
-  const fs::space_info space = fs::space(".", failure);
   const std::string mpirun = found_on_path("mpirun");
   return {{"torch_directory", loaded_torch_directory()},
-          {"working_directory",
-           {{"free_bytes", failure ? 0 : static_cast<std::uint64_t>(space.available)},
-            {"writable", access(".", W_OK) == 0}}},
           {"mpirun", mpirun.empty() ? ordered_json() : ordered_json(mpirun)}};
 }
 
@@ -48,19 +40,6 @@ void judge_machine(const ordered_json& machine, std::uint64_t memory_bytes, orde
   const std::string wrong =
       torch_mismatch(CHORALE_TORCH_VERSION, loaded_torch_version(), machine["torch_directory"].get<std::string>());
   if (!wrong.empty()) faults.push_back(wrong);
-  const ordered_json& directory = machine["working_directory"];
-  if (!directory["writable"].get<bool>()) {
-    warnings.push_back(
-        "the working directory may not be written to, and runs go below it. Start where you may write, or give "
-        "output.directory.");
-  }
-  if (const auto room = directory["free_bytes"].get<std::uint64_t>(); room < kLittleRoom) {
-    warnings.push_back(
-        fmt::format("the disk of the working directory has {:.2f} GB free, which checkpoints soon fill. Free some "
-                    "space, or give an "
-                    "output.directory on another disk.",
-                    static_cast<double>(room) * 1e-9));
-  }
   if (memory_bytes > 0 && memory_bytes < kLittleMemory) {
     warnings.push_back(
         fmt::format("{:.1f} GB of memory are little: the quick start takes 1.6 GB. Use a smaller base, base.dtype: "

@@ -1,11 +1,11 @@
-// What `chorale doctor` judges about this machine alone: libraries, room on the disk, the way to start several ranks.
+// What `chorale doctor` judges about this machine alone: libraries, memory, the way to start several ranks.
 #pragma once
 
 #include <nlohmann/json.hpp>
 
 namespace chorale {
 
-/// {"torch_directory", "working_directory": {"free_bytes", "writable"}, "mpirun": path or null}.
+/// {"torch_directory", "mpirun": path or null}.
 [[nodiscard]] nlohmann::ordered_json machine_facts();
 
 /// Adds to `warnings` what will stand in the way of a run here sooner or later, and to `faults` what already does: each

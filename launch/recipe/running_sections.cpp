@@ -26,7 +26,8 @@ const Section kDistributed = {
      {"groups", "auto, integer >= 1", "auto",
       "groups of ranks, each of which trains its share of the members; auto: as even a load as possible"},
      {"watchdog_seconds", "integer >= 1", "600", "a rank that waits longer than this for others ends the run"},
-     {"deterministic", "true, false", "false", "the same bits on every run, at some cost in speed"}}};
+     {"deterministic", "true, false", "false",
+      "the same bits whenever the same ranks start again, at some cost in speed: fixes algorithms of torch and NCCL"}}};
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 #include "core/interop/adapter_ensemble.hpp"
 #include "core/model/device.hpp"
 #include "core/training/checkpoint.hpp"
+#include "launch/training/determinism.hpp"
 #include "launch/training/same_inputs.hpp"
 
 namespace chorale {
@@ -29,6 +30,7 @@ AdapterBank own_adapters(const ModelConfig& model, const std::vector<std::string
 
 LoadedEnsemble::LoadedEnsemble(const EnsembleSource& source, World& world)
     : source_(source), run_(world, source.recipe, RunPurpose::prediction) {
+  for (const std::string& line : settle_determinism(source.recipe.distributed)) spdlog::info("{}", line);
   start_threads(0, world.node_size());
   world.together([&] {
     files_ = open_base(source.recipe.base.path);

@@ -7,6 +7,7 @@
 #include "core/model/decoder.hpp"
 #include "core/model/device.hpp"
 #include "core/training/checkpoint.hpp"
+#include "launch/training/determinism.hpp"
 #include "launch/training/evaluation.hpp"
 #include "launch/training/growth_files.hpp"
 #include "launch/training/member_training.hpp"
@@ -112,6 +113,7 @@ RunResult grow_run(const Recipe& recipe, std::int64_t grows_from, int threads, W
 }  // namespace
 
 RunResult train_or_grow(const Recipe& recipe, bool resume, World& world, Progress& progress) {
+  for (const std::string& line : settle_determinism(recipe.distributed)) spdlog::info("{}", line);
   const int threads = start_threads(0, world.node_size());
   for (;;) {
     const GrowthStage stage = agreed_stage(recipe, resume, world);

@@ -57,6 +57,13 @@ nlohmann::json reduced_per_step(const RunWorld& run, std::uint64_t before, std::
   return run.gather(nlohmann::json::array({bytes}));
 }
 
+// Where each rank is, and how long it has been in sums over its group, by rank, on rank 0.
+nlohmann::json times_of_ranks(const RunWorld& run) {
+  return run.gather(nlohmann::json::array({{{"rank", run.world().rank()},
+                                            {"host", run.world().host()},
+                                            {"summing_seconds", run.group().summing_seconds()}}}));
+}
+
 ExampleBatcher batcher(const TrainingParts& parts, const ExampleSet& set) {
   return {set, parts.recipe.task.kind, parts.recipe.task.scoring, parts.inputs.decoder.device,
           parts.decoder.residual_dtype()};
@@ -115,6 +122,7 @@ void MemberTraining::run() {
     if (!divergence.empty()) throw DivergedError(divergence);
   });
   log_->finish();
+  each_rank_ = times_of_ranks(parts_.run);
   reduced_ = reduced_per_step(parts_.run, reduced_before, trainer_->steps_done() - steps_before);
 }
 

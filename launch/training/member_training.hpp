@@ -49,6 +49,8 @@ class MemberTraining {
   [[nodiscard]] RunLog& log() { return *log_; }
   /// On rank 0, after run(): bytes each rank gave into sums over its group per step, by rank.
   [[nodiscard]] const nlohmann::json& reduced_bytes_per_step() const { return reduced_; }
+  /// [{"rank", "host", "summing_seconds"}, ...] (Communicator::summing_seconds) on rank 0, after run().
+  [[nodiscard]] const nlohmann::json& each_rank() const { return each_rank_; }
 
  private:
   TrainingParts parts_;
@@ -59,6 +61,7 @@ class MemberTraining {
   std::optional<ExampleBatcher> validation_;
   std::optional<Trainer> trainer_;
   nlohmann::json reduced_;
+  nlohmann::json each_rank_;
 };
 
 }  // namespace chorale

@@ -14,7 +14,8 @@ constexpr double kForgetting = 0.9;
 
 nlohmann::json to_json(const RankPace& pace) {
   return {{"group", pace.group},     {"leads", pace.leads},   {"steps", pace.steps},
-          {"seconds", pace.seconds}, {"tokens", pace.tokens}, {"peak_memory", pace.peak_memory}};
+          {"seconds", pace.seconds}, {"tokens", pace.tokens}, {"peak_memory", pace.peak_memory},
+          {"waited", pace.waited},   {"host", pace.host}};
 }
 
 RankPace rank_pace(const nlohmann::json& json) {
@@ -25,6 +26,8 @@ RankPace rank_pace(const nlohmann::json& json) {
   json.at("seconds").get_to(pace.seconds);
   json.at("tokens").get_to(pace.tokens);
   json.at("peak_memory").get_to(pace.peak_memory);
+  json.at("waited").get_to(pace.waited);
+  json.at("host").get_to(pace.host);
   return pace;
 }
 

@@ -18,6 +18,8 @@ struct RankPace {
   double seconds = 0.0;          // at work on them and their validations, without waiting for other groups
   std::int64_t tokens = 0;       // of whole batches, all members of the group
   std::int64_t peak_memory = 0;  // bytes, since the process began
+  double waited = 0.0;           // of the seconds, where its group sums gradients (stragglers.hpp)
+  std::string host;
 };
 
 [[nodiscard]] nlohmann::json to_json(const RankPace& pace);

@@ -7,6 +7,7 @@
 
 #include "core/adapters/adapter_layout.hpp"
 #include "core/model/device.hpp"
+#include "launch/library_versions.hpp"
 #include "launch/training/evaluation.hpp"
 #include "launch/training/memory_check.hpp"
 #include "launch/training/same_inputs.hpp"
@@ -57,6 +58,7 @@ std::string fingerprint_of(const RunInputs& inputs, World& world) {
 
 void announce(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run, std::int64_t parameters,
               int threads) {
+  spdlog::info("{}", library_versions_text());
   const std::string& name = inputs.base->config().name;
   spdlog::info("{} members x {} adapter parameters over {} on {}; {} {} per rank", run.placement().members, parameters,
                name.empty() ? recipe.base.path : name, inputs.decoder.device.is_cpu() ? "the CPU" : "the GPU", threads,

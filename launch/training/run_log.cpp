@@ -74,7 +74,9 @@ RunLog::RunLog(const RunWorld& run, const Recipe& recipe, std::int64_t steps_don
       pooled_(run, recipe.evaluation, static_cast<std::size_t>(recipe.ensemble.members)),
       seconds_before_(seconds_before),
       pace_(run.placement()),
+      stragglers_(run.placement()),
       met_step_(steps_done) {
+  own_.host = run.world().host();
   own_.group = run.group_number();
   own_.leads = run.leads_group();
   if (!run.is_root()) return;
@@ -84,6 +86,7 @@ RunLog::RunLog(const RunWorld& run, const Recipe& recipe, std::int64_t steps_don
 }
 
 void RunLog::start(std::int64_t total_steps) {
+  waited_ = run_.group().summing_seconds();
   started_ = interval_started_ = proceeded_ = Progress::steady_seconds();
   progress_.start("training", total_steps, "step", met_step_);
 }
@@ -92,10 +95,11 @@ void RunLog::finish() {
   tokens_per_second_ =
       static_cast<double>(pace_.tokens() + own_.tokens) / std::max(1e-9, Progress::steady_seconds() - started_);
   progress_.finish();
-  const SlowestGroup slowest = pace_.slowest_of_all();
-  if (const std::string text = pace_.text(slowest); run_.is_root() && !text.empty()) {
+  if (!run_.is_root()) return;
+  if (const std::string text = pace_.text(pace_.slowest_of_all()); !text.empty()) {
     spdlog::info("{} the time per step of the fastest group", text);
   }
+  if (const std::string text = Stragglers::text(stragglers_.of_all()); !text.empty()) spdlog::info("{}", text);
 }
 
 void RunLog::pause() {
@@ -178,6 +182,7 @@ void RunLog::exchange(std::int64_t step) {
 
 void RunLog::meet(std::int64_t step) {
   own_.peak_memory = own_peak_memory();
+  own_.waited = run_.group().summing_seconds() - std::exchange(waited_, run_.group().summing_seconds());
   waiting_.push_back({{"pace", to_json(own_)}});
   own_.steps = own_.tokens = 0;
   own_.seconds = 0.0;
@@ -197,6 +202,7 @@ void RunLog::meet(std::int64_t step) {
   write(lines);
   if (!run_.is_root()) return;
   pace_.met(paces);
+  stragglers_.met(paces);
   met_step_ = step;
   show(step, lines);
 }
@@ -204,7 +210,9 @@ void RunLog::meet(std::int64_t step) {
 void RunLog::show(std::int64_t step, const nlohmann::json& lines) {
   const std::optional<double> loss = mean_loss(lines);
   if (loss) loss_ = loss;
-  progress_.note(static_cast<double>(pace_.peak_memory()), pace_.text(pace_.slowest()));
+  const std::string remark = pace_.text(pace_.slowest());
+  progress_.note(static_cast<double>(pace_.peak_memory()),
+                 remark.empty() ? Stragglers::remark(stragglers_.lately()) : remark);
   progress_.update(step, loss_, pace_.tokens());
   if (loss) progress_.interval();
 }

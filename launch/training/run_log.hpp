@@ -13,6 +13,7 @@
 #include "launch/training/pace.hpp"
 #include "launch/training/pooled_validation.hpp"
 #include "launch/training/run_world.hpp"
+#include "launch/training/stragglers.hpp"
 
 namespace chorale {
 
@@ -68,8 +69,10 @@ class RunLog : public TrainingObserver {
   double started_ = 0.0;
   double interval_started_ = 0.0;
 
-  Pace pace_;     // of all groups; on rank 0
-  RankPace own_;  // of this rank since the last meeting
+  Pace pace_;              // of all groups; on rank 0
+  Stragglers stragglers_;  // likewise
+  double waited_ = 0.0;    // by this rank until the last meeting
+  RankPace own_;           // of this rank since the last meeting
   double proceeded_ = 0.0;
   std::int64_t met_step_;
   std::optional<double> loss_;  // mean over all members, of the last interval

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include "launch/library_versions.hpp"
 #include "launch/results/run_reader.hpp"
 
 namespace chorale {
@@ -50,7 +51,7 @@ nlohmann::json timings_json(const Timings& timings, const RunWorld& run, const R
           {"tokens_per_second", tokens_per_second},
           {"placement", to_json(run.placement())},
           {"device", inputs.decoder.device.is_cpu() ? "CPU" : "GPU"},
-          {"versions", {{"torch", CHORALE_TORCH_VERSION}}}};
+          {"versions", library_versions()}};
 }
 
 nlohmann::json metrics_json(const Recipe& recipe, const std::string& base_fingerprint,

@@ -66,6 +66,7 @@ RunResult run_training(const Recipe& recipe, bool resume, int threads, World& wo
   const nlohmann::json members = member_states(trainer, run);
   nlohmann::json facts = timings_json(timings, run, inputs, threads, training.log().tokens_per_second());
   facts["reduced_bytes_per_step"] = training.reduced_bytes_per_step();
+  facts["each_rank"] = training.each_rank();
   RunResult outcome;
   world.on_root([&] {
     outcome.metrics =

@@ -4,8 +4,11 @@
 
 #include <ATen/ATen.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "distributed/group_communicator.hpp"
 #include "gpu/gpu_world.hpp"
@@ -238,7 +241,87 @@ TEST_CASE("NCCL: a training over the ranks ends as that of one rank", "[nccl]") 
   }
 }
 
-// The last two end communicators the hard way.
+TEST_CASE("NCCL: a sum in pieces is the sum", "[nccl]") {
+  if (!has_gpus()) return;
+  nccl::Patience patience;
+  patience.piece = 4000;
+  NcclCommunicator group(world().split(0), gpu(), "a rank", patience);
+  for (const std::int64_t count : {999, 1000, 1001, 100'003}) {
+    at::Tensor tensor = values(world().rank(), count, at::kFloat).to(gpu());
+    group.all_reduce_sum(tensor);
+    CHECK(at::equal(tensor.cpu(), sum_of_values(count, at::kFloat)));
+    at::Tensor bytes = values(world().rank(), count, at::kLong).to(gpu());
+    group.broadcast(bytes, world().size() - 1);
+    CHECK(at::equal(bytes.cpu(), values(world().size() - 1, count, at::kLong)));
+  }
+  group.confirm();
+}
+
+TEST_CASE("NCCL: sums that round have the same bits when they are done again", "[nccl]") {
+  if (!has_gpus()) return;
+  std::vector<at::Tensor> results;
+  for (int repeat = 0; repeat < 3; ++repeat) {  // by communicators of their own, as runs have
+    const auto group = all_ranks();
+    at::Tensor tensor = at::arange(1, 1'000'001, at::kFloat).reciprocal().mul_(1.0 / (3.0 + world().rank())).to(gpu());
+    group->all_reduce_sum(tensor);
+    results.push_back(tensor.cpu());
+  }
+  CHECK(at::equal(results[0], results[1]));
+  CHECK(at::equal(results[0], results[2]));
+}
+
+TEST_CASE("NCCL: the time of sums is that of waiting for the last rank", "[nccl]") {
+  if (!has_gpus()) return;
+  const auto group = all_ranks();
+  at::Tensor tensor = at::ones({1000}).to(gpu());
+  group->all_reduce_sum(tensor);  // the first one connects the ranks
+  static_cast<void>(tensor.cpu());
+  group->all_reduce_sum(tensor);
+  static_cast<void>(tensor.cpu());
+  const double before = group->summing_seconds();
+  CHECK(before > 0.0);
+  if (world().is_root()) std::this_thread::sleep_for(std::chrono::seconds(1));
+  group->all_reduce_sum(tensor);
+  static_cast<void>(tensor.cpu());
+  group->all_reduce_sum(tensor);  // the one before is counted here
+  const double waited = group->summing_seconds() - before;
+  CHECK(waited > (world().is_root() ? 0.0 : 0.5));
+  if (world().is_root()) CHECK(waited < 0.5);
+}
+
+// The last ones end communicators the hard way.
+
+namespace {
+std::atomic<bool> over{false};
+bool once_over() noexcept {
+  return over;
+}
+}  // namespace
+
+TEST_CASE("NCCL: a sum that others never come to is aborted when the watchdog gives up", "[nccl]") {
+  if (!has_gpus()) return;
+  {
+    nccl::Patience patience;
+    patience.given_up = once_over;
+    NcclCommunicator group(world().split(0), gpu(), "a rank", patience);
+    at::Tensor tensor = at::ones({1000}).to(gpu());
+    group.all_reduce_sum(tensor);  // all ranks: they are connected
+    static_cast<void>(tensor.cpu());
+    if (world().is_root()) {
+      group.all_reduce_sum(tensor);  // nobody else
+      std::jthread watchdog([] {
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+        over = true;
+      });
+      static_cast<void>(tensor.cpu());  // would wait for ever
+      CHECK_THROWS_AS(group.confirm(), nccl::NcclError);
+    } else {
+      over = true;  // ends its communicator without the others
+    }
+  }
+  over = false;
+  CHECK(world().everyone().all_gather({}).size() == static_cast<std::size_t>(world().size()));
+}
 
 TEST_CASE("NCCL: a refused call becomes an exception with operation, rank, host and NCCL's reason", "[nccl]") {
   if (!has_gpus()) return;
@@ -253,9 +336,7 @@ TEST_CASE("NCCL: a refused call becomes an exception with operation, rank, host 
   at::Tensor tensor = at::zeros({4}).to(gpu());
   std::string message;
   try {
-    handle.run("ncclBroadcast", [&](ncclComm_t comm) {
-      return ncclBroadcast(tensor.mutable_data_ptr(), tensor.mutable_data_ptr(), 16, ncclUint8, 99, comm, nullptr);
-    });
+    handle.broadcast(tensor.mutable_data_ptr(), 16, 99, nullptr);
   } catch (const nccl::NcclError& error) {
     message = error.what();
     CHECK(error.code() == ExitCode::internal);

@@ -145,6 +145,13 @@ def test_the_doctor_under_an_allocation(cluster, script):
     assert facts["launcher"] == "MPI" and len(facts["ranks"]) == 2 and facts["faults"] == []
     # Two nodes, although one machine: nobody shares memory with anybody.
     assert [(rank["node_rank"], rank["node_size"]) for rank in facts["ranks"]] == [(0, 1), (0, 1)]
+    assert (facts["slurm"]["job"], facts["slurm"]["array_task"]) == (str(job), None)
+    names = {rank["slurm_node"] for rank in facts["ranks"]}
+    assert "" not in names and (len(names) == 2 or script == "mpirun")
+    # Each writes, and the second sees what the first has made.
+    assert [disk["shares_output"] for disk in facts["disks"]] == [None, True]
+    assert all(disk["output"]["bytes_per_second"] > 0 for disk in facts["disks"])
+    assert facts["seconds"] < 30
 
 
 def test_submit_tells_of_mistakes_and_of_a_wrong_program(cluster):
