@@ -90,7 +90,6 @@ RunResult grow_run(const Recipe& recipe, std::int64_t grows_from, int threads, W
       train_new_members({growing, inputs, *decoder, fingerprint, part, progress}, part_files, threads, timings);
 
   const JoinedMembers joined = joined_by_root(recipe, grows_from, world);
-  timings.take("saving");
   RunWorld all(world, recipe, RunPurpose::prediction);
   std::optional<AdapterBank> bank;
   world.together([&] {

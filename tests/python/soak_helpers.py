@@ -82,9 +82,16 @@ class Soak:
             self.seconds[layout] = time.monotonic() - begun
         return self.expected[layout]
 
+    def ranks_of(self, layout):
+        if layout != CHANGING:
+            return LAYOUTS[layout]
+        ranks = self.draw.randint(1, 4)
+        return ranks, self.draw.randint(1, min(3, ranks))  # no more groups than members
+
     def life(self, name, ranks, groups, seconds):
-        """`--resume` of the run, killed after so many seconds; whether it was, and what it had said."""
+        """`--resume` of the run, killed after so many seconds; whether it was, what it had said, and how long it was."""
         arguments = [BIN, "train", f"{name}.yaml", "--resume", f"distributed.groups={groups}", "--no-progress"]
+        begun = time.monotonic()
         with open(self.world / f"{name}.log", "w+") as log:
             job = subprocess.Popen([*(launcher(ranks, 100) if ranks > 1 else []), *arguments], cwd=self.world, env=environment(),
                                    stdout=log, stderr=subprocess.STDOUT)
@@ -100,7 +107,7 @@ class Soak:
             said = log.read()
         assert killed or job.returncode == 0, said
         killed = job.returncode != 0  # too late for some
-        return killed, said
+        return killed, said, time.monotonic() - begun
 
     def kill(self, job, ranks):
         victim = self.draw.choice(VICTIMS) if ranks > 1 else "one rank"
@@ -124,14 +131,14 @@ class Soak:
         name = "soaked"
         shutil.rmtree(self.world / name, ignore_errors=True)
         run = recipe_in(self.world, name, SOAK)
-        whole = self.seconds["1 rank" if changing else layout]
+        timed = "1 rank" if changing else layout
         committed, pending, fruitless = 0, False, 0
         try:
             while True:
-                ranks, groups = LAYOUTS[layout] if not changing else (number := self.draw.randint(1, 4), self.draw.randint(1, min(3, number)))
+                ranks, groups = self.ranks_of(layout)
                 left = kills > 0
-                seconds = self.draw.uniform(0.1, 0.8) * whole * (1 + 0.3 * fruitless) if left else 90
-                killed, said = self.life(name, ranks, groups, seconds)
+                seconds = self.draw.uniform(0.1, 0.8) * self.seconds[timed] * (1 + 0.3 * fruitless) if left else 90
+                killed, said, lasted = self.life(name, ranks, groups, seconds)
                 resumed = re.search(r"going on from step (\d+) of", said)
                 # It goes on from the newest checkpoint there was, neither an older one nor a damaged one.
                 assert "passed over" not in said, said
@@ -144,6 +151,8 @@ class Soak:
                 fruitless = fruitless + 1 if step == committed else 0
                 committed, pending = step, killed
                 if not killed:
+                    if not changing and not resumed:  # all of it at one go: the machine may be less busy by now
+                        self.seconds[timed] = min(self.seconds[timed], lasted)
                     break
                 kills -= 1
                 self.tally[layout]["kills"] += 1
