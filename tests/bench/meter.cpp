@@ -1,5 +1,6 @@
 #include "bench/meter.hpp"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_like.h>
@@ -8,10 +9,10 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <malloc.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <fstream>
 #include <string>
 
@@ -25,9 +26,9 @@ double milliseconds() {
 }
 
 double cpu_milliseconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_utime.tv_sec) * 1e3 + static_cast<double>(usage.ru_utime.tv_usec) * 1e-3;
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
 }
 
 double median(std::vector<double> values) {
@@ -65,11 +66,12 @@ double fastest(c10::Device device, const std::function<void()>& call, int repeat
   call();
   wait_for(device);
   double best = 0.0;
+  const auto now = device.is_cpu() && at::get_num_threads() == 1 ? cpu_milliseconds : milliseconds;
   for (int i = 0; i < repeats; ++i) {
-    const double begin = milliseconds();
+    const double begin = now();
     call();
     wait_for(device);
-    const double ms = milliseconds() - begin;
+    const double ms = now() - begin;
     best = i == 0 ? ms : std::min(best, ms);
   }
   return best;

@@ -123,11 +123,12 @@ class Turns:
     def step(self) -> float:
         """Milliseconds of one step of every member."""
         seconds = 0.0
+        self.cpu = 0.0
         for member, (trained, optimiser) in enumerate(self.optimisers):
             self.model.set_adapter(f"member{member}")
             chosen = torch.randperm(len(self.tokens))[: self.args.batch].to(self.args.device)
             self.wait()
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             loss = self.loss_of(chosen)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -136,6 +137,7 @@ class Turns:
             self.loss = loss.item()
             self.wait()
             seconds += time.perf_counter() - begin
+            self.cpu += (time.process_time() - cpu) * 1e3
         return seconds * 1e3
 
     def wait(self) -> None:
@@ -175,11 +177,12 @@ def main() -> None:
             peak.write("5")
     if args.paced:
         print("ready", flush=True)
-    times = []
+    times, cpu = [], []
     while len(times) < args.steps:
         if args.paced and not sys.stdin.readline():
             raise SystemExit("peft_step: error: --paced: standard input ended early")
         times.append(turns.step())
+        cpu.append(turns.cpu)
         if args.paced:
             print(times[-1], flush=True)
     tokens = args.batch * args.seq
@@ -190,6 +193,7 @@ def main() -> None:
                       "members": args.members, "tokens_per_member": tokens, "ms_step": ms,
                       "tokens_per_second": tokens * args.members / ms * 1e3, "mfu": mfu,
                       "peak_gb": peak_gigabytes(args.device), "operations": operations(args), "ms_fastest": min(times),
+                      "ms_cpu": statistics.median(cpu),
                       "threads": torch.get_num_threads(), "rank": args.rank, "targets": args.targets,
                       "layers": args.layers, "answer_only": args.answer_only, "loss": turns.loss}))
 

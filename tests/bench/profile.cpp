@@ -268,14 +268,8 @@ class Profiler {
     constexpr int kSteps = 12;
     inputs.training.steps = kSteps + 1;
     Trainer trainer(inputs);
-    std::vector<double> times;
-    for (int i = 0; i <= kSteps; ++i) {
-      const double begin = milliseconds();
-      trainer.step();
-      wait_for(device_);
-      times.push_back(milliseconds() - begin);
-    }
-    return *std::min_element(times.begin() + 1, times.end());
+    return fastest(
+        device_, [&] { trainer.step(); }, kSteps);
   }
 
   const Options& options_;
