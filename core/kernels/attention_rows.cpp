@@ -1,8 +1,10 @@
 #include "core/kernels/attention_rows.hpp"
 
+#include <array>
 #include <limits>
 
 #include "core/kernels/simd.hpp"
+#include "core/kernels/small_product.hpp"
 
 namespace chorale {
 namespace {
@@ -25,24 +27,43 @@ CHORALE_INLINE void rotate_back(const T* in, const T* cosine, const T* sine, std
   }
 }
 
-// Exponentials of a row's visible scores less `shift`, zeros behind them; returns the sum.
+// Rows are whole panels wide and are worked on in whole panels: what may not be seen is hidden first and erased
+// afterwards, because a loop over the visible alone would do most of a short row one by one.
 template <typename T>
-CHORALE_INLINE T exponentials(T* score, std::int64_t visible, std::int64_t width, T shift) {
-  T sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t j = 0; j < visible; ++j) {
-    score[j] = simd::exponential(score[j] - shift);
-    sum += score[j];
-  }
-  for (std::int64_t j = visible; j < width; ++j) score[j] = 0;
-  return sum;
+CHORALE_INLINE void hide(T* score, std::int64_t visible, std::int64_t width) {
+  for (std::int64_t j = visible; j < width; ++j) score[j] = T(-1e30);
 }
 
 template <typename T>
-CHORALE_INLINE T largest(const T* score, std::int64_t count, T so_far) {
-#pragma omp simd reduction(max : so_far)
-  for (std::int64_t j = 0; j < count; ++j) so_far = score[j] > so_far ? score[j] : so_far;
+CHORALE_INLINE T largest(const T* score, std::int64_t width, T so_far) {
+  std::array<T, kPanel<T>> lanes;
+  lanes.fill(so_far);
+  for (std::int64_t j = 0; j < width; j += kPanel<T>) {
+#pragma omp simd
+    for (std::int64_t l = 0; l < kPanel<T>; ++l) {
+      T& lane = lanes[static_cast<std::size_t>(l)];
+      lane = score[j + l] > lane ? score[j + l] : lane;
+    }
+  }
+  for (const T lane : lanes) so_far = lane > so_far ? lane : so_far;
   return so_far;
+}
+
+// Exponentials of a row's scores less `shift`, zeros behind the visible ones; returns the sum.
+template <typename T>
+CHORALE_INLINE T exponentials(T* score, std::int64_t visible, std::int64_t width, T shift) {
+  std::array<T, kPanel<T>> lanes = {};
+  for (std::int64_t j = 0; j < width; j += kPanel<T>) {
+#pragma omp simd
+    for (std::int64_t l = 0; l < kPanel<T>; ++l) {
+      score[j + l] = simd::exponential(score[j + l] - shift);
+      lanes[static_cast<std::size_t>(l)] += score[j + l];
+    }
+  }
+  for (std::int64_t j = visible; j < width; ++j) score[j] = 0;
+  T sum = 0;
+  for (const T lane : lanes) sum += lane;
+  return sum;
 }
 
 // Turns scores into exp(score - maximum) and returns maximum and sum.
@@ -50,7 +71,9 @@ template <typename T>
 CHORALE_INLINE void softmax_row(T* scores, const QueryBlock& block, std::int64_t query, T& maximum, T& sum) {
   maximum = -std::numeric_limits<T>::infinity();
   for (std::int64_t r = 0; r < block.range_count; ++r) {
-    maximum = largest(scores + block.ranges[static_cast<std::size_t>(r)].score, block.visible(r, query), maximum);
+    const KeyRange& range = block.ranges[static_cast<std::size_t>(r)];
+    hide(scores + range.score, block.visible(r, query), range.width);
+    maximum = largest(scores + range.score, range.width, maximum);
   }
   sum = 0;
   for (std::int64_t r = 0; r < block.range_count; ++r) {
@@ -67,6 +90,7 @@ CHORALE_INLINE void softmax_row_backward(T* scores, T* gradient, const QueryBloc
     const KeyRange& range = block.ranges[static_cast<std::size_t>(r)];
     T* p = scores + range.score;
     T* d = gradient + range.score;
+    hide(p, block.visible(r, query), range.width);
     exponentials(p, block.visible(r, query), range.width, log_total);
 #pragma omp simd
     for (std::int64_t j = 0; j < range.width; ++j) d[j] = p[j] * (d[j] - delta);
