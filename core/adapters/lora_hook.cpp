@@ -22,8 +22,29 @@ const std::vector<at::Tensor>& LoraHook::pieces(at::ScalarType type) const {
   return pieces_;
 }
 
+std::vector<at::Tensor> LoraHook::tensors_of(std::int64_t layer, at::ScalarType type) const {
+  const std::vector<at::Tensor>& all = pieces(type);
+  std::vector<at::Tensor> tensors;
+  for (std::size_t i = 0; i < layout_.slots().size(); ++i) {
+    if (layout_.slots()[i].layer == layer) tensors.insert(tensors.end(), {all[2 * i], all[2 * i + 1]});
+  }
+  return tensors;
+}
+
+std::unique_ptr<LinearHook> LoraHook::with_tensors(std::int64_t layer, const std::vector<at::Tensor>& tensors) const {
+  auto hook = std::make_unique<LoraHook>(layout_, config_, leaf_, dropout_, key_);
+  hook->pieces_ = pieces_;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < layout_.slots().size(); ++i) {
+    if (layout_.slots()[i].layer != layer) continue;
+    hook->pieces_[2 * i] = tensors[next++];
+    hook->pieces_[2 * i + 1] = tensors[next++];
+  }
+  return hook;
+}
+
 at::Tensor LoraHook::linear(std::int64_t layer, LinearGroup group, const FrozenLinear& frozen, const at::Tensor& x,
-                            const RowScope& scope) const {
+                            const RowScope& scope, const InputOrigin& origin) const {
   const AdapterSlot* slot = layout_.find(layer, group);
   if (slot == nullptr) return frozen.forward(x);
   const auto index = static_cast<std::size_t>(slot - layout_.slots().data());
@@ -43,7 +64,7 @@ at::Tensor LoraHook::linear(std::int64_t layer, LinearGroup group, const FrozenL
   }
   const at::Tensor a = all[2 * index].view({members, slot->a_rows, slot->in});
   const at::Tensor b = all[2 * index + 1].view({members, slot->b_rows, config_.rank});
-  return adapted_linear(x, a, b, term);
+  return adapted_linear(x, a, b, term, origin);
 }
 
 }  // namespace chorale

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <vector>
 
 #include "core/adapters/adapter_config.hpp"
@@ -20,7 +21,10 @@ class LoraHook : public LinearHook {
            DropoutKey key);
 
   [[nodiscard]] at::Tensor linear(std::int64_t layer, LinearGroup group, const FrozenLinear& frozen,
-                                  const at::Tensor& x, const RowScope& scope) const override;
+                                  const at::Tensor& x, const RowScope& scope, const InputOrigin& origin) const override;
+  [[nodiscard]] std::vector<at::Tensor> tensors_of(std::int64_t layer, at::ScalarType type) const override;
+  [[nodiscard]] std::unique_ptr<LinearHook> with_tensors(std::int64_t layer,
+                                                         const std::vector<at::Tensor>& tensors) const override;
 
  private:
   [[nodiscard]] const std::vector<at::Tensor>& pieces(at::ScalarType type) const;

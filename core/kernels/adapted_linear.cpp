@@ -1,6 +1,7 @@
 #include "core/kernels/adapted_linear.hpp"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -63,10 +64,14 @@ at::Tensor long_side_last(const at::Tensor& b) {
   return b.is_cpu() ? view : view.contiguous();
 }
 
+struct Maker : torch::CustomClassHolder {
+  std::function<at::Tensor(const at::Tensor&)> make;
+};
+
 class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
-                            const at::Tensor& b, const LowRankTermPtr& term) {
+                            const at::Tensor& b, const LowRankTermPtr& term, const InputOrigin& origin) {
     at::Tensor y = term->frozen.product(x);
     const at::Tensor u = down(x, a, *term);
     const at::Tensor b_rows = long_side_last(b);
@@ -77,7 +82,12 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
                  term->scale);
       row += columns.count;
     }
-    context->save_for_backward({x, a, b_rows, u});
+    if (origin.make) {
+      auto maker = c10::make_intrusive<Maker>();
+      maker->make = origin.make;
+      context->saved_data["maker"] = c10::IValue::make_capsule(maker);
+    }
+    context->save_for_backward({origin.make ? origin.source : x, a, b_rows, u});
     context->saved_data["term"] = c10::IValue::make_capsule(term);
     return y;
   }
@@ -85,7 +95,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor& x = saved[0];
+    const at::Tensor x = input(*context, saved[0]);
     const at::Tensor& a = saved[1];
     const at::Tensor& b_rows = saved[2];
     const at::Tensor& u = saved[3];
@@ -113,10 +123,17 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     } else {
       through_dropout(*term, x, a, du, da, dx);
     }
-    return {dx, da, db_rows.transpose(1, 2), at::Tensor()};
+    return {dx, da, db_rows.transpose(1, 2), at::Tensor(), at::Tensor()};
   }
 
  private:
+  static at::Tensor input(torch::autograd::AutogradContext& context, const at::Tensor& saved) {
+    const auto maker = context.saved_data.find("maker");
+    if (maker == context.saved_data.end()) return saved;
+    const at::NoGradGuard no_gradients;
+    return c10::static_intrusive_pointer_cast<Maker>(maker->second.toCapsule())->make(saved);
+  }
+
   // The same two products where every linear saw an input of its own: x times its mask.
   static void through_dropout(const LowRankTerm& term, const at::Tensor& x, const at::Tensor& a, const at::Tensor& du,
                               at::Tensor& da, at::Tensor& dx) {
@@ -134,9 +151,10 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
 
 }  // namespace
 
-at::Tensor adapted_linear(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b, const LowRankTermPtr& term) {
+at::Tensor adapted_linear(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b, const LowRankTermPtr& term,
+                          const InputOrigin& origin) {
   CHORALE_ASSERT(term->stream_offsets.back() == x.size(0), "every row belongs to a member");
-  return AdaptedLinear::apply(x, a, b, term);
+  return AdaptedLinear::apply(x, a, b, term, origin);
 }
 
 at::Tensor adapted_linear_plain(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,

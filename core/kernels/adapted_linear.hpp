@@ -9,6 +9,7 @@
 
 #include "core/kernels/dropout.hpp"
 #include "core/kernels/frozen_linear.hpp"
+#include "core/kernels/input_origin.hpp"
 
 namespace chorale {
 
@@ -36,9 +37,10 @@ using LowRankTermPtr = c10::intrusive_ptr<LowRankTerm>;
 ///
 /// x: [rows, in]; a: [members, linears*rank, in]; b: [members, sum of the linears' outputs, rank], the linears' factors
 /// one below the other in the order of `term->columns`. Differentiable in x, a and b; the frozen weight gets no
-/// gradient. Saves x and the rank-sized product only; dropout masks are drawn again in the backward pass.
+/// gradient. Saves x (or, where its origin is given, what x is made from) and the rank-sized product only; dropout
+/// masks are drawn again in the backward pass.
 [[nodiscard]] at::Tensor adapted_linear(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
-                                        const LowRankTermPtr& term);
+                                        const LowRankTermPtr& term, const InputOrigin& origin = {});
 
 /// The plain twin: a loop over members and linears written with differentiable torch operations.
 [[nodiscard]] at::Tensor adapted_linear_plain(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,

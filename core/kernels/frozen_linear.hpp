@@ -5,17 +5,21 @@
 
 #include <memory>
 
+#include "core/kernels/compact_weight.hpp"
+
 namespace chorale {
 
 /// y = x W^T (+ bias), with W [out, in] frozen: its only derivative is that of the input.
 ///
 /// A weight that never changes can be laid out once in the order the matrix product reads it. On the CPU in float32 the
 /// weight is kept in oneDNN's blocked layout, and a second, transposed one is made when the first gradient asks for it;
-/// tests/bench/README.md has the gain. Other types and devices use torch's plain product.
+/// tests/bench/README.md has the gain. Other types and devices use torch's plain product. A weight held in fewer bits
+/// (compact_weight.hpp) is decoded for each product.
 class FrozenLinear {
  public:
   FrozenLinear() = default;
   explicit FrozenLinear(at::Tensor weight, at::Tensor bias = at::Tensor());
+  explicit FrozenLinear(CompactWeightPtr weight, at::Tensor bias = at::Tensor());
 
   /// x: [rows, in] of the weight's type -> [rows, out]. Differentiable in x.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const;
@@ -33,9 +37,10 @@ class FrozenLinear {
     at::Tensor transposed;  // blocked, made at first use
   };
 
-  at::Tensor weight_;  // plain; undefined when packed
+  at::Tensor weight_;  // plain; undefined when packed or compact
   at::Tensor bias_;    // [out] or undefined
   std::shared_ptr<Packed> packed_;
+  CompactWeightPtr compact_;
 };
 
 }  // namespace chorale

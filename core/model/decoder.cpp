@@ -10,6 +10,7 @@
 #include "core/kernels/dropout.hpp"
 #include "core/kernels/rms_norm.hpp"
 #include "core/kernels/swiglu.hpp"
+#include "core/model/recomputed.hpp"
 #include "core/model/upload.hpp"
 
 namespace chorale {
@@ -55,52 +56,83 @@ at::Tensor Decoder::embed(const std::vector<std::int32_t>& tokens) const {
 }
 
 at::Tensor Decoder::run_layers(at::Tensor x, const PreparedBatch& batch, std::int64_t begin, std::int64_t end,
-                               const LinearHook* hook) const {
+                               const LinearHook* hook, Recompute recompute) const {
   // What a layer's feed-forward gives is added by the next layer's norm, in one pass.
   at::Tensor pending;
   for (std::int64_t layer = begin; layer < end; ++layer) {
-    Stream out = run_layer(x, pending, batch, layer, hook);
+    // The last layer comes first in the backward pass: kept or made again, its activations stand there all the same.
+    if (recompute == Recompute::full && hook != nullptr && layer + 1 < config_.layers) {
+      x = run_layer_twice(pending.defined() ? x + pending : x, batch, layer, *hook);
+      pending = at::Tensor();
+      continue;
+    }
+    Stream out = run_layer(x, pending, batch, layer, hook, recompute);
     x = out.residual;
     pending = out.pending;
   }
   return pending.defined() ? x + pending : x;
 }
 
+at::Tensor Decoder::run_layer_twice(const at::Tensor& x, const PreparedBatch& batch, std::int64_t index,
+                                    const LinearHook& hook) const {
+  std::vector<at::Tensor> inputs = hook.tensors_of(index, options_.dtype);
+  inputs.insert(inputs.begin(), x);
+  const Stage layer = [this, &batch, index, &hook](const std::vector<at::Tensor>& tensors) {
+    const auto own = hook.with_tensors(index, {tensors.begin() + 1, tensors.end()});
+    const Stream out = run_layer(tensors.front(), at::Tensor(), batch, index, own.get(), Recompute::none);
+    return out.residual + out.pending;
+  };
+  return recomputed(layer, inputs);
+}
+
 Decoder::Stream Decoder::run_layer(const at::Tensor& x, const at::Tensor& pending, const PreparedBatch& batch,
-                                   std::int64_t index, const LinearHook* hook) const {
+                                   std::int64_t index, const LinearHook* hook, Recompute recompute) const {
   const Layer& layer = layers_[static_cast<std::size_t>(index)];
   const bool last = index + 1 == config_.layers;
   const HeadShape shape{config_.heads, config_.kv_heads, config_.head_dim};
-  const auto linear = [&](LinearGroup group, const FrozenLinear& frozen, const at::Tensor& input,
-                          const RowScope& scope) {
-    return hook != nullptr ? hook->linear(index, group, frozen, input, scope) : frozen.forward(input);
+  const auto linear = [&](LinearGroup group, const FrozenLinear& frozen, const at::Tensor& input, const RowScope& scope,
+                          const InputOrigin& origin = {}) {
+    return hook != nullptr ? hook->linear(index, group, frozen, input, scope, origin) : frozen.forward(input);
   };
   const auto normed_sum = [&](const at::Tensor& input, const at::Tensor& added, const at::Tensor& weight) {
     if (!added.defined()) return ResidualNorm{input, rms_norm(input, weight, config_.rms_epsilon, options_.dtype)};
     return add_rms_norm(input, added, weight, config_.rms_epsilon, options_.dtype);
   };
+  // What norms and the activation give is made again where light recompute is asked for.
+  const bool again = recompute == Recompute::light && hook != nullptr;
+  const auto from_norm = [&](const at::Tensor& input, const at::Tensor& weight) {
+    if (!again) return InputOrigin();
+    return InputOrigin{input.detach(),
+                       [weight, epsilon = config_.rms_epsilon, type = options_.dtype](const at::Tensor& source) {
+                         return rms_norm(source, weight, epsilon, type);
+                       }};
+  };
 
   // Attention. In the last layer only output rows ask, but every row may be looked at.
   const RowScope& scope = last ? batch.outputs : batch.rows;
   const auto [before, normed] = normed_sum(x, pending, layer.attention_norm);
+  const InputOrigin origin = from_norm(before, layer.attention_norm);
   at::Tensor attended;
   at::Tensor residual = before;
   if (last) {
-    const at::Tensor keys_values = linear(LinearGroup::kv, layer.kv, normed, batch.rows);
+    const at::Tensor keys_values = linear(LinearGroup::kv, layer.kv, normed, batch.rows, origin);
     const at::Tensor asking = normed.index_select(0, batch.output_index);
-    const at::Tensor queries = linear(LinearGroup::q, layer.q, asking, scope);
-    attended = attention(queries, keys_values, batch.outputs_only, shape, /*may_overwrite=*/true);
     residual = before.index_select(0, batch.output_index);
+    const at::Tensor queries =
+        linear(LinearGroup::q, layer.q, asking, scope, from_norm(residual, layer.attention_norm));
+    attended = attention(queries, keys_values, batch.outputs_only, shape, /*may_overwrite=*/true);
   } else {
-    const at::Tensor qkv = linear(LinearGroup::qkv, layer.qkv, normed, scope);
+    const at::Tensor qkv = linear(LinearGroup::qkv, layer.qkv, normed, scope, origin);
     attended = attention(qkv, at::Tensor(), batch.all_rows, shape, /*may_overwrite=*/true);
   }
 
   // Feed-forward.
   const auto [between, input] =
       normed_sum(residual, linear(LinearGroup::o, layer.o, attended, scope), layer.feed_forward_norm);
-  const at::Tensor gate_up = linear(LinearGroup::gate_up, layer.gate_up, input, scope);
-  return {between, linear(LinearGroup::down, layer.down, swiglu(gate_up), scope)};
+  const at::Tensor gate_up =
+      linear(LinearGroup::gate_up, layer.gate_up, input, scope, from_norm(between, layer.feed_forward_norm));
+  const InputOrigin activation = again ? InputOrigin{gate_up.detach(), swiglu} : InputOrigin();
+  return {between, linear(LinearGroup::down, layer.down, swiglu(gate_up), scope, activation)};
 }
 
 at::Tensor Decoder::final_norm(const at::Tensor& x) const {

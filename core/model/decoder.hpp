@@ -9,7 +9,9 @@
 #include "core/kernels/frozen_linear.hpp"
 #include "core/model/linear_hook.hpp"
 #include "core/model/packed_batch.hpp"
+#include "core/model/recompute.hpp"
 #include "core/model/rotary.hpp"
+#include "core/weights/base_dtype.hpp"
 #include "core/weights/base_files.hpp"
 #include "core/weights/model_config.hpp"
 
@@ -18,7 +20,11 @@ namespace chorale {
 struct DecoderOptions {
   at::ScalarType dtype = at::kFloat;  // of weights and products: float32, bfloat16, or float64 for gradient checks
   at::Device device = at::kCPU;
+  LinearFormat linears = LinearFormat::plain;  // of the layers' linears
 };
+
+/// What a base held as `dtype` computes in: compact ones in bfloat16 on a GPU, in float32 on the CPU.
+[[nodiscard]] DecoderOptions decoder_options(BaseDtype dtype, at::Device device);
 
 /// Holds the frozen weights and knows no adapter. The residual stream is float32 (float64 with dtype float64), whatever
 /// the products are computed in.
@@ -41,9 +47,10 @@ class Decoder {
 
   /// Runs layers [begin, end) on x [rows, hidden]. When `end` is the last layer, that layer computes queries, output
   /// projection and feed-forward for the output rows only and the result is [outputs, hidden], else [rows, hidden].
-  /// `hook` may be null: the base alone. Differentiable in x and in what the hook adds.
+  /// `hook` may be null: the base alone. Differentiable in x and in what the hook adds; with Recompute::full, batch and
+  /// hook must live until the backward pass is over.
   [[nodiscard]] at::Tensor run_layers(at::Tensor x, const PreparedBatch& batch, std::int64_t begin, std::int64_t end,
-                                      const LinearHook* hook) const;
+                                      const LinearHook* hook, Recompute recompute = Recompute::none) const;
 
   /// Final norm, in the products' type: the head's input.
   [[nodiscard]] at::Tensor final_norm(const at::Tensor& x) const;
@@ -63,7 +70,9 @@ class Decoder {
     at::Tensor residual, pending;
   };
   [[nodiscard]] Stream run_layer(const at::Tensor& x, const at::Tensor& pending, const PreparedBatch& batch,
-                                 std::int64_t index, const LinearHook* hook) const;
+                                 std::int64_t index, const LinearHook* hook, Recompute recompute) const;
+  [[nodiscard]] at::Tensor run_layer_twice(const at::Tensor& x, const PreparedBatch& batch, std::int64_t index,
+                                           const LinearHook& hook) const;
   [[nodiscard]] at::Tensor read(const BaseFiles& files, const std::vector<std::string>& names,
                                 at::ScalarType type) const;
   [[nodiscard]] FrozenLinear read_linear(const BaseFiles& files, std::int64_t layer, LinearGroup group) const;
@@ -71,6 +80,7 @@ class Decoder {
   ModelConfig config_;
   DecoderOptions options_;
   mutable RotationTable rotations_;  // grows with the positions met; a decoder is one thread's
+  WeightScratchPtr scratch_;         // where compact linears are decoded
   at::Tensor embedding_;             // [vocabulary, hidden]
   at::Tensor head_;                  // the same tensor when tied
   at::Tensor final_norm_;

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "core/base/errors.hpp"
 #include "core/base/interruption.hpp"
 #include "core/model/decoder.hpp"
 #include "core/model/rotary.hpp"
@@ -16,12 +17,45 @@ std::string linear_name(std::int64_t layer, std::string_view linear, const char*
   return fmt::format("model.layers.{}.{}.{}.{}", layer, attention ? "self_attn" : "mlp", linear, part);
 }
 
+// The tensors one below the other, in float32 on the CPU.
+at::Tensor read_stacked(const BaseFiles& files, const std::vector<std::string>& names) {
+  std::vector<std::int64_t> shape = files.shape(names.front());
+  std::int64_t rows = 0;
+  for (const std::string& name : names) rows += files.shape(name)[0];
+  shape[0] = rows;
+  at::Tensor tensor = at::empty(shape, at::kFloat);
+  auto* next = tensor.mutable_data_ptr<float>();
+  for (const std::string& name : names) {
+    std::size_t count = 1;
+    for (const std::int64_t size : files.shape(name)) count *= static_cast<std::size_t>(size);
+    files.read(name, std::span<float>(next, count));
+    next += count;
+  }
+  return tensor;
+}
+
 }  // namespace
+
+DecoderOptions decoder_options(BaseDtype dtype, at::Device device) {
+  const at::ScalarType compute = device.is_cpu() ? at::kFloat : at::kBFloat16;
+  switch (dtype) {
+    case BaseDtype::float32:
+      return {at::kFloat, device, LinearFormat::plain};
+    case BaseDtype::bfloat16:
+      return {at::kBFloat16, device, LinearFormat::plain};
+    case BaseDtype::float8:
+      return {compute, device, LinearFormat::float8};
+    case BaseDtype::nf4:
+      return {compute, device, LinearFormat::nf4};
+  }
+  throw InternalError("internal error: a base of an unknown dtype");
+}
 
 Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
     : config_(files.config()),
       options_(options),
-      rotations_(inverse_frequencies(files.config()), residual_dtype(), options.device) {
+      rotations_(inverse_frequencies(files.config()), residual_dtype(), options.device),
+      scratch_(std::make_shared<WeightScratch>()) {
   embedding_ = read(files, {"model.embed_tokens.weight"}, options_.dtype);
   head_ = config_.tied_head ? embedding_ : read(files, {"lm_head.weight"}, options_.dtype);
   final_norm_ = read(files, {"model.norm.weight"}, residual_dtype());
@@ -49,19 +83,7 @@ Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
 }
 
 at::Tensor Decoder::read(const BaseFiles& files, const std::vector<std::string>& names, at::ScalarType type) const {
-  std::vector<std::int64_t> shape = files.shape(names.front());
-  std::int64_t rows = 0;
-  for (const std::string& name : names) rows += files.shape(name)[0];
-  shape[0] = rows;
-  at::Tensor tensor = at::empty(shape, at::kFloat);
-  auto* next = tensor.mutable_data_ptr<float>();
-  for (const std::string& name : names) {
-    std::size_t count = 1;
-    for (const std::int64_t size : files.shape(name)) count *= static_cast<std::size_t>(size);
-    files.read(name, std::span<float>(next, count));
-    next += count;
-  }
-  return tensor.to(type).to(options_.device);
+  return read_stacked(files, names).to(type).to(options_.device);
 }
 
 FrozenLinear Decoder::read_linear(const BaseFiles& files, std::int64_t layer, LinearGroup group) const {
@@ -71,8 +93,12 @@ FrozenLinear Decoder::read_linear(const BaseFiles& files, std::int64_t layer, Li
     weights.push_back(linear_name(layer, linear, "weight"));
     if (files.has(linear_name(layer, linear, "bias"))) biases.push_back(linear_name(layer, linear, "bias"));
   }
-  return FrozenLinear(read(files, weights, options_.dtype),
-                      biases.empty() ? at::Tensor() : read(files, biases, options_.dtype));
+  at::Tensor bias = biases.empty() ? at::Tensor() : read(files, biases, options_.dtype);
+  if (options_.linears != LinearFormat::plain) {
+    const CompactOptions compact{options_.dtype, options_.device, scratch_};
+    return FrozenLinear(make_compact_weight(options_.linears, read_stacked(files, weights), compact), std::move(bias));
+  }
+  return FrozenLinear(read(files, weights, options_.dtype), std::move(bias));
 }
 
 }  // namespace chorale

@@ -4,10 +4,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
 #include "core/kernels/frozen_linear.hpp"
+#include "core/kernels/input_origin.hpp"
 #include "core/model/packed_batch.hpp"
 
 namespace chorale {
@@ -30,9 +32,17 @@ class LinearHook {
   LinearHook& operator=(const LinearHook&) = delete;
   virtual ~LinearHook() = default;
 
-  /// frozen.forward(x) plus whatever is added for each member. x: [rows, in]; scope tells the rows' members.
+  /// frozen.forward(x) plus whatever is added for each member. x: [rows, in]; scope tells the rows' members; origin, if
+  /// not empty, how to make x again instead of keeping it.
   [[nodiscard]] virtual at::Tensor linear(std::int64_t layer, LinearGroup group, const FrozenLinear& frozen,
-                                          const at::Tensor& x, const RowScope& scope) const = 0;
+                                          const at::Tensor& x, const RowScope& scope,
+                                          const InputOrigin& origin) const = 0;
+
+  /// The tensors that a layer's linears take besides their inputs (of `type`) and that have gradients.
+  [[nodiscard]] virtual std::vector<at::Tensor> tensors_of(std::int64_t layer, at::ScalarType type) const = 0;
+  /// The same hook with other tensors for this layer, in the order of tensors_of: for running the layer again.
+  [[nodiscard]] virtual std::unique_ptr<LinearHook> with_tensors(std::int64_t layer,
+                                                                 const std::vector<at::Tensor>& tensors) const = 0;
 };
 
 }  // namespace chorale

@@ -55,12 +55,13 @@ void PassInputs::take(const PassInputs& other) {
 }
 
 GradientPass::GradientPass(const Decoder& decoder, AdapterBank& bank, const Objective& objective,
-                           std::int64_t first_layer, bool record)
+                           std::int64_t first_layer, bool record, Recompute recompute)
     : decoder_(decoder),
       bank_(bank),
       objective_(objective),
       first_layer_(first_layer),
       record_(record),
+      recompute_(recompute),
       losses_(at::zeros({2, bank.member_count()}, bank.parameters().options().dtype(at::kDouble))) {
   CHORALE_ASSERT(!record || bank.config().dropout == 0.0, "passes with dropout differ from step to step");
 }
@@ -106,7 +107,7 @@ void GradientPass::compute(const PassInputs& in, std::int64_t step) {
   const at::AutoGradMode with_gradients(true);
   const at::Tensor leaf = bank_.parameters().detach().requires_grad_(true);
   const auto hook = bank_.hook(leaf, /*training=*/true, static_cast<std::uint64_t>(step));
-  const at::Tensor hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, hook.get());
+  const at::Tensor hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, hook.get(), recompute_);
   const MemberLosses member_losses = objective_.losses(hidden, base_hidden, in.scoring, in.normalisers);
   // Members share no parameter, so the gradient of the sum holds each member's own gradient in its row.
   const auto gradients = torch::autograd::grad({member_losses.total.sum()}, {leaf});

@@ -38,9 +38,9 @@ class GradientPass {
   static constexpr std::size_t kRecordings = 16;
 
   /// What is referred to must outlive this. first_layer: where `x` comes in. Recording needs batches whose dropout is
-  /// off, for masks differ from step to step.
+  /// off, for masks differ from step to step. recompute: what the backward pass makes again.
   GradientPass(const Decoder& decoder, AdapterBank& bank, const Objective& objective, std::int64_t first_layer,
-               bool record);
+               bool record, Recompute recompute = Recompute::none);
 
   /// Adds the pass's gradients to the bank's, and its losses to losses(). `step` keys dropout. Never waits for the
   /// device.
@@ -67,6 +67,7 @@ class GradientPass {
   const Objective& objective_;
   std::int64_t first_layer_;
   bool record_;
+  Recompute recompute_;
   at::Tensor losses_;
   std::map<std::vector<std::int64_t>, Recorded> recorded_;
 };

@@ -33,22 +33,41 @@ std::uint64_t group_limit() {
 }  // namespace
 
 std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLayout& layout,
-                                       std::uint64_t element_bytes) {
+                                       std::uint64_t element_bytes, Recompute recompute) {
   // Per layer: three residual-sized inputs of norms and sums, two normed, q, k, v, what was attended, gate, up and
   // their product; adapters' rank-sized products are small beside them.
   const std::int64_t attention = (2 * model.heads + 2 * model.kv_heads) * model.head_dim;
-  const std::int64_t elements = 5 * model.hidden + attention + 3 * model.feed_forward;
-  return static_cast<std::uint64_t>((model.layers - layout.lowest_layer()) * elements) * element_bytes;
+  const std::int64_t made_again = 2 * model.hidden + model.feed_forward;
+  const std::int64_t layer = 5 * model.hidden + attention + 3 * model.feed_forward;
+  const std::int64_t layers = model.layers - layout.lowest_layer();
+  std::int64_t elements = layers * layer;
+  if (recompute == Recompute::light) elements = layers * (layer - made_again);
+  if (recompute == Recompute::full) {
+    // The layer that runs again stands beside its own gradients, and is no longer small against what is kept.
+    const std::int64_t gradients = model.hidden + 2 * model.feed_forward;
+    elements = layers * model.hidden + layer + gradients;
+  }
+  return static_cast<std::uint64_t>(elements) * element_bytes;
 }
 
-std::uint64_t base_bytes(const ModelConfig& model, std::uint64_t element_bytes) {
+std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu) {
+  const DecoderOptions options = decoder_options(dtype, on_gpu ? at::kCUDA : at::kCPU);
+  const std::uint64_t element = c10::elementSize(options.dtype);
   std::uint64_t bytes = 0;
   for (const ExpectedTensor& tensor : expected_tensors(model)) {
     std::uint64_t elements = 1;
     for (const std::int64_t size : tensor.shape) elements *= static_cast<std::uint64_t>(size);
-    bytes += elements * (tensor.name.ends_with("norm.weight") ? 4 : element_bytes);
+    const bool linear = tensor.shape.size() == 2 && tensor.name.starts_with("model.layers.");
+    if (linear && options.linears != LinearFormat::plain) {
+      bytes += static_cast<std::uint64_t>(tensor.shape[0]) * compact_row_bytes(options.linears, tensor.shape[1]);
+    } else {
+      bytes += elements * (tensor.name.ends_with("norm.weight") ? 4 : element);
+    }
   }
-  return bytes;
+  if (options.linears == LinearFormat::plain) return bytes;
+  const std::int64_t attention = (model.heads + 2 * model.kv_heads) * model.head_dim;
+  const std::int64_t largest = std::max(attention, 2 * model.feed_forward) * model.hidden;
+  return bytes + static_cast<std::uint64_t>(largest) * element;
 }
 
 std::uint64_t adapter_bytes(std::int64_t parameters, bool early_stopping) {
@@ -77,16 +96,16 @@ std::uint64_t physical_memory() {
 }
 
 PassSize automatic_pass_size(const Decoder& decoder, const AdapterLayout& layout, const ExampleBatcher& batcher,
-                             std::int64_t members, std::int64_t batch_size, std::uint64_t memory) {
+                             std::int64_t members, const TrainingConfig& training, std::uint64_t memory) {
   std::int64_t longest = 1;
   for (std::size_t example = 0; example < batcher.size(); ++example) {
     longest = std::max(longest, batcher.own_rows(example));
   }
   const std::uint64_t element = decoder.dtype() == at::kDouble ? 8 : 4;
-  const std::uint64_t row_bytes = activation_bytes_per_row(decoder.config(), layout, element);
+  const std::uint64_t row_bytes = activation_bytes_per_row(decoder.config(), layout, element, training.recompute);
   const std::uint64_t budget = memory / 4;
-  if (budget == 0) return {members, batch_size};
-  return largest_passes(members, batch_size, longest,
+  if (budget == 0) return {members, training.batch_size};
+  return largest_passes(members, training.batch_size, longest,
                         std::max<std::int64_t>(1, static_cast<std::int64_t>(budget / row_bytes)));
 }
 

@@ -11,12 +11,14 @@
 
 namespace chorale {
 
-/// Bytes one row (token) of one member keeps alive between the forward and the backward pass.
+/// Bytes one row (token) of one member keeps alive between the forward and the backward pass. With Recompute::full that
+/// is the layers' inputs and the one layer that runs again.
 [[nodiscard]] std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLayout& layout,
-                                                     std::uint64_t element_bytes);
+                                                     std::uint64_t element_bytes, Recompute recompute);
 
-/// Bytes of the frozen weights in memory: norms stay in float32, everything else takes `element_bytes` (4 or 2).
-[[nodiscard]] std::uint64_t base_bytes(const ModelConfig& model, std::uint64_t element_bytes);
+/// Bytes of the frozen weights in memory: norms stay in float32; of a compact base the layers' linears take what their
+/// codes take, with room to decode the largest of them, and the rest what it is multiplied in (on_gpu: bfloat16).
+[[nodiscard]] std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu);
 
 /// Bytes of one member's adapter in training: parameters, gradients and two moments, and with early stopping its best
 /// state so far.
@@ -33,7 +35,7 @@ namespace chorale {
 /// Passes whose activations take at most a quarter of `memory` (bytes; 0: no limit) when all examples are as long as
 /// the set's longest.
 [[nodiscard]] PassSize automatic_pass_size(const Decoder& decoder, const AdapterLayout& layout,
-                                           const ExampleBatcher& batcher, std::int64_t members, std::int64_t batch_size,
-                                           std::uint64_t memory);
+                                           const ExampleBatcher& batcher, std::int64_t members,
+                                           const TrainingConfig& training, std::uint64_t memory);
 
 }  // namespace chorale

@@ -42,7 +42,7 @@ PassSize choose_pass_size(const TrainerInputs& in) {
   const std::int64_t members = in.bank->member_count();
   if (in.pass_size) return *in.pass_size;
   if (in.training.micro_batch_size > 0) return {members, in.training.micro_batch_size};
-  return automatic_pass_size(*in.decoder, in.bank->layout(), *in.train, members, in.training.batch_size, in.memory);
+  return automatic_pass_size(*in.decoder, in.bank->layout(), *in.train, members, in.training, in.memory);
 }
 
 // Batches that are to be repeated come in few shapes: rows of a member up to about a sixteenth more than it has.
@@ -99,7 +99,7 @@ Trainer::Trainer(const TrainerInputs& inputs)
   objective_ = std::make_unique<Objective>(*inputs.decoder, *inputs.train, inputs.training.kl_to_base, base);
   padding_ = batch_padding(inputs, pass_size_.examples);
   pass_ = std::make_unique<GradientPass>(*inputs.decoder, *inputs.bank, *objective_, prefix_.end_layer(),
-                                         inputs.record_passes);
+                                         inputs.record_passes, inputs.training.recompute);
   if (prefix_.kept_chunks() < prefix_.chunks() && prefix_.end_layer() > 0) {
     in_.observer->noted(
         fmt::format("the frozen layers' output of {} of {} parts of the training set fits the cache; the "

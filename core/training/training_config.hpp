@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/model/recompute.hpp"
+
 namespace chorale {
 
 struct EnsembleConfig {
@@ -55,6 +57,7 @@ struct TrainingConfig {
   std::int64_t steps = 0;
   std::int64_t batch_size = 8;        // examples per member and optimiser step
   std::int64_t micro_batch_size = 0;  // examples per member and pass; 0: automatic
+  Recompute recompute = Recompute::none;
   OptimiserConfig optimiser;
   std::vector<double> learning_rate = {2e-4};  // one value, or one per member
   ScheduleConfig schedule;

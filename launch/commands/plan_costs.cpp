@@ -8,7 +8,6 @@
 #include "core/report/table.hpp"
 #include "core/training/memory_estimate.hpp"
 #include "core/weights/expected_tensors.hpp"
-#include "launch/recipe/base_dtypes.hpp"
 
 namespace chorale {
 namespace {
@@ -30,8 +29,8 @@ class Costs {
         model_(model),
         plan_(plan),
         memory_(own_memory(plan)),
-        row_bytes_(activation_bytes_per_row(model, layout, 4)),
-        base_bytes_(base_bytes(model, recipe::weight_bytes(recipe.base.dtype))) {}
+        row_bytes_(activation_bytes_per_row(model, layout, 4, recipe.training.recompute)),
+        base_bytes_(base_bytes(model, recipe.base.dtype, !plan.device.is_cpu)) {}
 
   [[nodiscard]] GroupCost of(const PlacementGroup& group) const {
     const std::int64_t batch = recipe_.training.batch_size;
@@ -96,7 +95,8 @@ class Costs {
     cost.activation_bytes = static_cast<std::uint64_t>(cost.micro_batch) * example_bytes +
                             static_cast<std::uint64_t>(plan_.rows.common * group.members) * row_bytes_;
     cost.prefix_bytes = prefix_bytes();
-    cost.least = training_need(recipe_, model_, {plan_.rows.shortest, plan_.rows.common}, group.members, examples);
+    cost.least = training_need(recipe_, model_, !plan_.device.is_cpu, {plan_.rows.shortest, plan_.rows.common},
+                               group.members, examples);
     return cost;
   }
 

@@ -108,11 +108,9 @@ void score(const Options& options) {
   start_threads(0);
   const RecordFile file = read_records(options.data);
   const auto files = open_base(options.base);
-  DecoderOptions decoder_options;
-  decoder_options.dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  decoder_options.device = choose_device(options.device);
-  const std::vector<Scorer> scorers = load_scorers(*files, options, decoder_options.device);
-  const Decoder decoder(*files, decoder_options);
+  const at::Device device = choose_device(options.device);
+  const std::vector<Scorer> scorers = load_scorers(*files, options, device);
+  const Decoder decoder(*files, decoder_options(*base_dtype_of(options.dtype), device));
   std::unique_ptr<Tokenizer> tokenizer;
   Progress progress(progress_mode(common_options().shows_progress()));
   progress.start("scoring", static_cast<std::int64_t>(file.records.size()), "text");
@@ -150,7 +148,11 @@ void add_score_command(CLI::App& app) {
                       "`adapter`; a directory with ensemble.json stands for its members");
   command->add_option("--top", options->top, "Also the K likeliest next tokens with their logits")
       ->check(CLI::Range(0, 1000000));
-  command->add_option("--dtype", options->dtype, "float32 or bfloat16")->check(CLI::IsMember({"float32", "bfloat16"}));
+  std::vector<std::string> dtypes;
+  for (const auto& [name, dtype] : kBaseDtypes) dtypes.emplace_back(name);
+  command->add_option("--dtype", options->dtype, fmt::format("How the base is held: {}", kBaseDtypeWords))
+      ->check(CLI::IsMember(dtypes))
+      ->capture_default_str();
   command->add_option("--device", options->device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command->footer(
       "Examples:\n"

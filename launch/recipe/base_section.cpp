@@ -1,4 +1,3 @@
-#include "launch/recipe/base_dtypes.hpp"
 #include "launch/recipe/sections.hpp"
 
 namespace chorale::recipe {
@@ -13,9 +12,10 @@ const Section& base_table() {
       "base",
       {{"path", "text", "required",
         "the frozen language model: a Hugging Face directory or a .gguf file; paths count from the working directory"},
-       {"dtype", "float32, bfloat16", "float32",
-        "how the frozen weights are held; bfloat16 takes half the memory; adapters and the residual stream stay "
-        "float32"},
+       {"dtype", kBaseDtypeWords, "float32",
+        "how the frozen weights are held; bfloat16 takes half the memory, float8 a quarter and nf4 a seventh of it for "
+        "the layers' linears, at a loss that core/kernels/README.md has measured; adapters and the residual stream "
+        "stay float32"},
        {"device", "auto, cpu, cuda", "auto",
         "where to compute; auto: a GPU when there is one; cuda: an error when there is none"}}};
   return table;

@@ -10,10 +10,9 @@
 #include "core/calibration/evaluation_config.hpp"
 #include "core/data/task.hpp"
 #include "core/training/training_config.hpp"
+#include "core/weights/base_dtype.hpp"
 
 namespace chorale {
-
-enum class BaseDtype { float32, bfloat16 };
 
 struct BaseConfig {
   std::string path;

@@ -7,6 +7,8 @@ namespace chorale::recipe {
 namespace {
 
 constexpr std::int64_t kMost = 1'000'000'000;  // epochs, steps, batch sizes: beyond any run, far from overflow
+constexpr Names<Recompute, 3> kRecompute = {
+    {{"none", Recompute::none}, {"light", Recompute::light}, {"full", Recompute::full}}};
 
 const Section kTraining = {
     "training",
@@ -17,6 +19,9 @@ const Section kTraining = {
      {"micro_batch_size", "auto, integer >= 1", "auto",
       "examples per member and pass; smaller needs less memory and gives the same gradient to rounding; auto: what "
       "fits into a quarter of the memory"},
+     {"recompute", "none, light, full", "none",
+      "what the backward pass computes again instead of keeping it; light: norms and gated activations; full: whole "
+      "layers; needs less memory and gives the same gradient"},
      {"optimiser", "map", "adamw", "see training.optimiser"},
      {"learning_rate", "number > 0, or list", "0.0002",
       "the highest rate, after the warm-up: one for all, or a list of one per member"},
@@ -112,6 +117,7 @@ void read_training(Reader reader, const TrainingContext& context, TrainingConfig
   read_length(reader, training);
   reader.integer("batch_size", training.batch_size, 1, kMost);
   reader.integer_or("auto", "micro_batch_size", training.micro_batch_size, 1, kMost);
+  reader.choice("recompute", training.recompute, kRecompute);
   read_optimiser(reader, training.optimiser);
   read_learning_rate(reader, context.members, training.learning_rate);
   read_schedule(reader, training.schedule);
@@ -142,6 +148,7 @@ void write_training(Writer& writer, const TrainingConfig& training) {
   } else {
     writer.word("micro_batch_size", "auto");
   }
+  writer.word("recompute", name_of(kRecompute, training.recompute));
   write_optimiser(writer, training.optimiser);
   write_learning_rate(writer, training.learning_rate);
   write_schedule(writer, training.schedule);

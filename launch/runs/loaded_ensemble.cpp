@@ -39,22 +39,20 @@ LoadedEnsemble::LoadedEnsemble(const EnsembleSource& source, World& world)
 }
 
 // Adapters from elsewhere have shapes of their own, which are not known yet; they are small beside the base.
-MemoryNeed LoadedEnsemble::need() const {
+MemoryNeed LoadedEnsemble::need(c10::Device device) const {
   const Recipe& recipe = source_.recipe;
   const std::int64_t parameters =
       source_.run ? AdapterLayout(files_->config(), recipe.adapter).parameters() * std::ssize(run_.members()) : 0;
-  return prediction_need("prediction", recipe.base.dtype, files_->config(), parameters);
+  return prediction_need("prediction", recipe.base.dtype, files_->config(), !device.is_cpu(), parameters);
 }
 
 void LoadedEnsemble::load() {
   World& world = run_.world();
   const Recipe& recipe = source_.recipe;
   DecoderOptions options;
-  world.together([&] {
-    options.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
-    options.device = choose_device(recipe.base.device, world.node_rank());
-  });
-  world.together([&] { check_memory(need(), memory_place(options.device, world)); });
+  world.together(
+      [&] { options = decoder_options(recipe.base.dtype, choose_device(recipe.base.device, world.node_rank())); });
+  world.together([&] { check_memory(need(options.device), memory_place(options.device, world)); });
   run_.compute_on(options.device);
   world.on_root([&] { fingerprint_ = files_->fingerprint(); });
   fingerprint_ = world.broadcast(fingerprint_);

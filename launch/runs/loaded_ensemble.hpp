@@ -37,7 +37,7 @@ class LoadedEnsemble {
   [[nodiscard]] const std::string& base_fingerprint() const { return fingerprint_; }
 
  private:
-  [[nodiscard]] MemoryNeed need() const;
+  [[nodiscard]] MemoryNeed need(c10::Device device) const;
 
   const EnsembleSource& source_;
   RunWorld run_;

@@ -8,7 +8,6 @@
 #include "core/inference/example_batcher.hpp"
 #include "core/model/device.hpp"
 #include "core/training/memory_estimate.hpp"
-#include "launch/recipe/base_dtypes.hpp"
 
 namespace chorale {
 namespace {
@@ -17,12 +16,12 @@ double gigabytes(std::uint64_t bytes) {
   return static_cast<double>(bytes) * 1e-9;
 }
 
-MemoryNeed base_need(const std::string& purpose, BaseDtype dtype, const ModelConfig& model) {
+MemoryNeed base_need(const std::string& purpose, BaseDtype dtype, const ModelConfig& model, bool on_gpu) {
   MemoryNeed need;
   need.purpose = purpose;
-  need.base = base_bytes(model, recipe::weight_bytes(dtype));
-  for (const auto& [name, other] : recipe::kBaseDtypes) {
-    const std::uint64_t bytes = base_bytes(model, recipe::weight_bytes(other));
+  need.base = base_bytes(model, dtype, on_gpu);
+  for (const auto& [name, other] : kBaseDtypes) {
+    const std::uint64_t bytes = base_bytes(model, other, on_gpu);
     if (bytes < need.base) need.smaller.emplace_back(name, bytes);
   }
   return need;
@@ -46,7 +45,8 @@ std::pair<std::string, std::string> remedy(const MemoryNeed& need, const MemoryP
   }
   if (need.base >= need.activations) return {"base.path", smaller_base(need, place)};
   return {"training.micro_batch_size",
-          "Lower training.micro_batch_size (or set it to auto), data.max_tokens or ensemble.members."};
+          "Lower training.micro_batch_size (or set it to auto), data.max_tokens or ensemble.members, or set "
+          "training.recompute to full."};
 }
 
 }  // namespace
@@ -58,22 +58,22 @@ LeastRows least_rows(const Recipe& recipe, const ExampleSet& train) {
   return rows;
 }
 
-MemoryNeed training_need(const Recipe& recipe, const ModelConfig& model, const LeastRows& rows, std::int64_t members,
-                         std::int64_t share) {
+MemoryNeed training_need(const Recipe& recipe, const ModelConfig& model, bool on_gpu, const LeastRows& rows,
+                         std::int64_t members, std::int64_t share) {
   const AdapterLayout layout(model, recipe.adapter);
-  MemoryNeed need = base_need("training", recipe.base.dtype, model);
+  MemoryNeed need = base_need("training", recipe.base.dtype, model, on_gpu);
   need.adapters = static_cast<std::uint64_t>(members) *
                   adapter_bytes(layout.parameters(), recipe.training.early_stopping.has_value());
   const std::int64_t micro =
       recipe.training.micro_batch_size > 0 ? std::min(recipe.training.micro_batch_size, share) : 1;
   const auto all_rows = static_cast<std::uint64_t>((micro * rows.shortest + rows.common) * members);
-  need.activations = all_rows * activation_bytes_per_row(model, layout, 4);
+  need.activations = all_rows * activation_bytes_per_row(model, layout, 4, recipe.training.recompute);
   return need;
 }
 
-MemoryNeed prediction_need(const std::string& purpose, BaseDtype dtype, const ModelConfig& model,
+MemoryNeed prediction_need(const std::string& purpose, BaseDtype dtype, const ModelConfig& model, bool on_gpu,
                            std::int64_t parameters) {
-  MemoryNeed need = base_need(purpose, dtype, model);
+  MemoryNeed need = base_need(purpose, dtype, model, on_gpu);
   need.adapters = static_cast<std::uint64_t>(parameters) * 4;
   return need;
 }

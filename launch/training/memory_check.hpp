@@ -38,12 +38,12 @@ struct LeastRows {
 [[nodiscard]] LeastRows least_rows(const Recipe& recipe, const ExampleSet& train);
 
 /// For a rank that trains `members` members, and has `share` examples of a batch.
-[[nodiscard]] MemoryNeed training_need(const Recipe& recipe, const ModelConfig& model, const LeastRows& rows,
-                                       std::int64_t members, std::int64_t share);
+[[nodiscard]] MemoryNeed training_need(const Recipe& recipe, const ModelConfig& model, bool on_gpu,
+                                       const LeastRows& rows, std::int64_t members, std::int64_t share);
 
 /// For a rank that only predicts, with adapters of `parameters` numbers in all.
 [[nodiscard]] MemoryNeed prediction_need(const std::string& purpose, BaseDtype dtype, const ModelConfig& model,
-                                         std::int64_t parameters);
+                                         bool on_gpu, std::int64_t parameters);
 
 /// Where ranks compute, and how many of them share its memory.
 struct MemoryPlace {

@@ -17,12 +17,12 @@ namespace {
 
 RunInputs read_inputs(const Recipe& recipe, const World& world) {
   RunInputs inputs;
-  inputs.decoder.device = choose_device(recipe.base.device, world.node_rank());  // quick to find missing, so first
+  // Quick to find missing, so first.
+  inputs.decoder = decoder_options(recipe.base.dtype, choose_device(recipe.base.device, world.node_rank()));
   inputs.base = open_base(recipe.base.path);
   const auto tokenizer = load_tokenizer(recipe.base.path);
   inputs.sets = load_data_sets(recipe, {*tokenizer, inputs.base->config().vocabulary});
   static_cast<void>(AdapterLayout(inputs.base->config(), recipe.adapter));  // refuses layers that are not there
-  inputs.decoder.dtype = recipe.base.dtype == BaseDtype::bfloat16 ? at::kBFloat16 : at::kFloat;
   return inputs;
 }
 
@@ -44,9 +44,10 @@ void check_memory(const Recipe& recipe, const RunInputs& inputs, const RunWorld&
     // The rank's share of a batch is rounded up: of several ranks the first has it.
     const std::int64_t ranks = run.group().size();
     const std::int64_t share = (recipe.training.batch_size + ranks - 1) / ranks;
-    check_memory(training_need(recipe, inputs.base->config(), least_rows(recipe, inputs.sets.train),
-                               static_cast<std::int64_t>(run.members().size()), share),
-                 memory_place(inputs.decoder.device, world));
+    check_memory(
+        training_need(recipe, inputs.base->config(), !inputs.decoder.device.is_cpu(),
+                      least_rows(recipe, inputs.sets.train), static_cast<std::int64_t>(run.members().size()), share),
+        memory_place(inputs.decoder.device, world));
   });
 }
 

@@ -34,9 +34,14 @@ class Recorder : public LinearHook {
     std::vector<std::int64_t> offsets;
   };
   at::Tensor linear(std::int64_t layer, LinearGroup group, const FrozenLinear& frozen, const at::Tensor& x,
-                    const RowScope& scope) const override {
+                    const RowScope& scope, const InputOrigin& /*origin*/) const override {
     calls.push_back({layer, group, frozen, x, frozen.forward(x), scope.stream_offsets});
     return calls.back().y;
+  }
+  std::vector<at::Tensor> tensors_of(std::int64_t /*layer*/, at::ScalarType /*type*/) const override { return {}; }
+  std::unique_ptr<LinearHook> with_tensors(std::int64_t /*layer*/,
+                                           const std::vector<at::Tensor>& /*tensors*/) const override {
+    return std::make_unique<Recorder>();
   }
   mutable std::vector<Call> calls;
 };

@@ -29,6 +29,8 @@ struct TinyRunOptions {
   RowBudget prefix_budget = 1U << 20U;
   at::ScalarType dtype = at::kDouble;
   at::Device device = at::kCPU;
+  LinearFormat linears = LinearFormat::plain;
+  const BaseFiles* base = nullptr;  // null: TinyBase; another must have its shapes
   bool record_passes = false;
   std::optional<PassSize> pass_size;
   bool random_b = true;  // false: B zero, as training starts
@@ -52,7 +54,7 @@ struct TinyRunOptions {
 class TinyRun {
  public:
   explicit TinyRun(const TinyRunOptions& options)
-      : decoder_(base_, {options.dtype, options.device}),
+      : decoder_(options.base != nullptr ? *options.base : base_, {options.dtype, options.device, options.linears}),
         train_set_(tiny_examples(options.task, options.examples, options.common)),
         validation_set_(tiny_examples(options.task, 6, options.common, 13)),
         train_(train_set_, options.task.kind, options.task.scoring, options.device, decoder_.residual_dtype()),
