@@ -29,16 +29,6 @@ void decode_on_cpu(const at::Tensor& codes, const at::Tensor& scales, at::Tensor
   });
 }
 
-// [256, 2]: the levels of both codes of a byte.
-at::Tensor level_pairs(at::Device device) {
-  std::vector<float> levels;
-  for (std::size_t code = 0; code < 256; ++code) {
-    levels.push_back(kNf4Levels[code >> 4U]);
-    levels.push_back(kNf4Levels[code & 15U]);
-  }
-  return at::tensor(levels, at::kFloat).view({256, 2}).to(device);
-}
-
 }  // namespace
 
 Nf4Weight::Nf4Weight(const at::Tensor& weight, const CompactOptions& options)
@@ -58,6 +48,7 @@ Nf4Weight::Nf4Weight(const at::Tensor& weight, const CompactOptions& options)
   });
   codes_ = codes_.to(options.device);
   scales_ = scales_.to(options.device);
+  if (!options.device.is_cpu()) pairs_ = nf4_level_pairs(options.device);
 }
 
 std::uint64_t Nf4Weight::bytes() const {
@@ -67,14 +58,22 @@ std::uint64_t Nf4Weight::bytes() const {
 void Nf4Weight::decode(at::Tensor& out) const {
   if (out.is_cpu() && out.scalar_type() == at::kFloat) return decode_on_cpu<float>(codes_, scales_, out);
   if (out.is_cpu() && out.scalar_type() == at::kDouble) return decode_on_cpu<double>(codes_, scales_, out);
-  nf4_decode_by_operations(codes_, scales_, out);
+  nf4_decode_by_operations(codes_, scales_, pairs_.defined() ? pairs_ : nf4_level_pairs(at::kCPU), out);
 }
 
-void nf4_decode_by_operations(const at::Tensor& codes, const at::Tensor& scales, at::Tensor& out) {
+at::Tensor nf4_level_pairs(at::Device device) {
+  std::vector<float> levels;
+  for (std::size_t code = 0; code < 256; ++code) {
+    levels.push_back(kNf4Levels[code >> 4U]);
+    levels.push_back(kNf4Levels[code & 15U]);
+  }
+  return at::tensor(levels, at::kFloat).view(at::kLong).to(device);
+}
+
+void nf4_decode_by_operations(const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& pairs,
+                              at::Tensor& out) {
   const std::int64_t blocks = scales.size(1);
   const std::int64_t step = std::max<std::int64_t>(1, kSlice / (blocks * kNf4Block));
-  // Looked up as numbers of 64 bits: both values of a byte at once.
-  const at::Tensor pairs = level_pairs(codes.device()).view(at::kLong).view({256});
   for (std::int64_t row = 0; row < codes.size(0); row += step) {
     const std::int64_t count = std::min(step, codes.size(0) - row);
     const at::Tensor index = codes.narrow(0, row, count).reshape({-1}).to(at::kInt);

@@ -38,7 +38,7 @@ const std::vector<Case> kCases = {
     {3, "base: {path: @\" \"}", "base.path", "is blank"},
     {3, "base: @{dtype: float32}", "base.path", "is missing; give the model"},
     {3, "base: {path: m, dtype: @float16}", "base.dtype",
-     "one of float32, bfloat16, not 'float16'; did you mean 'bfloat16'?"},
+     "one of float32, bfloat16, float8, nf4, not 'float16'; did you mean 'bfloat16'?"},
     {3, "base: {path: m, device: @gpu}", "base.device", "one of auto, cpu, cuda"},
     {3, "base: {path: @true}", "base.path", "in quotes"},
     // Data.
@@ -98,6 +98,7 @@ const std::vector<Case> kCases = {
     // Training.
     {13, "training: {epochs: 1, steps: @2}", "training.steps", "training.epochs=null"},
     {13, "training: {micro_batch_size: @automatic}", "training.micro_batch_size", "must be auto or a whole number"},
+    {13, "training: {recompute: @true}", "training.recompute", "one of none, light, full"},
     {13, "training: {learning_rate: @8x}", "training.learning_rate", "a number above 0, not '8x'"},
     {13, "training: {learning_rate: @[1.0e-4]}", "training.learning_rate", "1 values for 2 members"},
     {13, "training: {learning_rate: [1.0e-4, @-1]}", "training.learning_rate.1", "a number above 0"},

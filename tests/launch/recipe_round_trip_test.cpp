@@ -38,7 +38,7 @@ std::vector<std::string> random_overrides(std::mt19937& random) {
   };
   maybe("name=n-" + std::to_string(below(1000)));
   maybe(fmt::format("seed={}", (static_cast<std::uint64_t>(random()) << 32) | random()));
-  maybe("base.dtype=bfloat16");
+  maybe("base.dtype=" + pick({"bfloat16", "float8", "nf4"}));
   maybe("base.device=" + pick({"auto", "cpu", "cuda"}));
   maybe("base.path='" + pick({"a b/c.gguf", "1", "true", "m,x", "é"}) + "'");
   maybe("data.train.limit=" + std::to_string(1 + below(1000)));
@@ -71,6 +71,7 @@ std::vector<std::string> random_overrides(std::mt19937& random) {
   maybe("adapter.layers=" + pick({"all", "3", "20-29", "[0, 2-4, 9]"}));
   maybe(pick({"training.steps=9", "training.epochs=7"}));
   maybe("training.micro_batch_size=" + pick({"auto", "2"}));
+  maybe("training.recompute=" + pick({"light", "full"}));
   maybe("training.optimiser={beta1: " + number(0, 0.999) + ", epsilon: 1.0e-12}");
   if (below(2) == 0) {
     std::string rates;
@@ -133,6 +134,7 @@ void require_same(const Recipe& left, const Recipe& right) {
   REQUIRE(left.training.steps == right.training.steps);
   REQUIRE(left.training.batch_size == right.training.batch_size);
   REQUIRE(left.training.micro_batch_size == right.training.micro_batch_size);
+  REQUIRE(left.training.recompute == right.training.recompute);
   REQUIRE(left.training.optimiser.kind == right.training.optimiser.kind);
   REQUIRE(left.training.optimiser.beta1 == right.training.optimiser.beta1);
   REQUIRE(left.training.optimiser.beta2 == right.training.optimiser.beta2);
