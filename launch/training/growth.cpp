@@ -55,9 +55,7 @@ double train_new_members(const TrainingParts& parts, const std::optional<RunFile
   world.together([&] { bank.emplace(make_bank(parts.recipe, parts.inputs, parts.run)); });
   announce(parts.recipe, parts.inputs, parts.run, bank->layout().parameters(), threads);
   timings.take("loading");
-  double seconds = 0.0;
-  world.on_root([&] { seconds = files->begin(parts.recipe, from.step); });
-  MemberTraining training(parts, *bank, from, seconds);  // the log's seconds are rank 0's alone
+  MemberTraining training(parts, *bank, from, begin_together(files, parts.recipe, from.step, world));
   training.run();
   timings.take("training");
   training.save();

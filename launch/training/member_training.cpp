@@ -80,6 +80,12 @@ AdapterBank make_bank(const Recipe& recipe, const RunInputs& inputs, const RunWo
   return {inputs.base->config(), recipe.adapter, options};
 }
 
+double begin_together(const std::optional<RunFiles>& files, const Recipe& recipe, std::int64_t step, World& world) {
+  double seconds = 0.0;
+  world.on_root([&] { seconds = files->begin(recipe, step); });
+  return nlohmann::json::parse(world.broadcast(nlohmann::json(seconds).dump())).get<double>();
+}
+
 MemberTraining::MemberTraining(const TrainingParts& parts, AdapterBank& bank, const ResumePoint& from,
                                double seconds_before)
     : parts_(parts), bank_(bank), train_(batcher(parts, parts.inputs.sets.train)) {

@@ -13,6 +13,7 @@
 #include "launch/progress/progress.hpp"
 #include "launch/recipe/recipe.hpp"
 #include "launch/training/run_checkpoints.hpp"
+#include "launch/training/run_files.hpp"
 #include "launch/training/run_inputs.hpp"
 #include "launch/training/run_log.hpp"
 #include "launch/training/run_world.hpp"
@@ -32,6 +33,11 @@ struct TrainingParts {
 
 /// The bank of the recipe's adapters for the members of `run` on this rank, as training starts with them.
 [[nodiscard]] AdapterBank make_bank(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run);
+
+/// RunFiles::begin() on rank 0, which has the files; what the log has counted so far, on every rank, for each that
+/// leads a group counts on from there. Collective.
+[[nodiscard]] double begin_together(const std::optional<RunFiles>& files, const Recipe& recipe, std::int64_t step,
+                                    World& world);
 
 /// Collective over all ranks, as are run() and save().
 class MemberTraining {

@@ -47,9 +47,7 @@ RunResult run_training(const Recipe& recipe, bool resume, int threads, World& wo
   announce(recipe, inputs, run, bank->layout().parameters(), threads);
   timings.take("loading");
 
-  double seconds_before = 0.0;
-  world.on_root([&] { seconds_before = files->begin(recipe, from.step); });
-  seconds_before = nlohmann::json::parse(world.broadcast(nlohmann::json(seconds_before).dump())).get<double>();
+  const double seconds_before = begin_together(files, recipe, from.step, world);
   MemberTraining training({recipe, inputs, *decoder, fingerprint, run, progress}, *bank, from, seconds_before);
   training.run();
   timings.take("training");

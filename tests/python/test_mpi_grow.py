@@ -41,6 +41,10 @@ def assert_four(world, run):
     assert metrics_of(run)["training"] == metrics_of(world / "of4")["training"] and metrics_of(run)["members"] == 4
     assert not (run / "growth").exists()
     assert_nothing_left(run)
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    for member in range(4):  # whichever rank wrote them, a member's seconds go on
+        seconds = [line["seconds"] for line in lines if line["member"] == member and "seconds" in line]
+        assert len(seconds) == 4 and seconds == sorted(seconds), (member, seconds)
     again = train(world, run.name, "--resume", "ensemble.members=4")
     assert again.returncode == 0 and "nothing is left to do" in again.stderr
 
