@@ -262,7 +262,8 @@ TEST_CASE("NCCL: sums that round have the same bits when they are done again", "
   std::vector<at::Tensor> results;
   for (int repeat = 0; repeat < 3; ++repeat) {  // by communicators of their own, as runs have
     const auto group = all_ranks();
-    at::Tensor tensor = at::arange(1, 1'000'001, at::kFloat).reciprocal().mul_(1.0 / (3.0 + world().rank())).to(gpu());
+    at::Tensor tensor =
+        at::arange(1, 1'000'001, at::kFloat).reciprocal().mul_(1.0 / static_cast<double>(3 + world().rank())).to(gpu());
     group->all_reduce_sum(tensor);
     results.push_back(tensor.cpu());
   }
