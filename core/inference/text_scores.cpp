@@ -45,7 +45,8 @@ TextScores score_tokens(const Decoder& decoder, const std::vector<std::int32_t>&
     scores.log_probabilities.assign(log_p.const_data_ptr<float>(), log_p.const_data_ptr<float>() + count);
   }
   if (top > 0) {
-    const at::Tensor logits = at::mm(hidden.narrow(0, count, 1), decoder.head().t()).to(at::kFloat).squeeze(0).cpu();
+    const at::Tensor last = hidden.narrow(0, count, 1).to(decoder.head().scalar_type());
+    const at::Tensor logits = at::mm(last, decoder.head().t()).to(at::kFloat).squeeze(0).cpu();
     const auto [values, indices] = at::topk(logits, std::min(top, vocabulary));
     for (std::int64_t i = 0; i < values.size(0); ++i) {
       scores.top.emplace_back(static_cast<std::int32_t>(indices.const_data_ptr<std::int64_t>()[i]),

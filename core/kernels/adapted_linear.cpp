@@ -164,7 +164,7 @@ at::Tensor adapted_linear_plain(const at::Tensor& x, const at::Tensor& a, const 
   for (std::size_t l = 0; l < term->columns.size() && term->dropout > 0.0; ++l) masks.push_back(mask_of(*term, x, l));
   for_members(*term, [&](std::int64_t m, std::int64_t begin, std::int64_t count) {
     const at::Tensor x_m = x.narrow(0, begin, count);
-    at::Tensor y = at::mm(x_m, term->frozen.weight().t());
+    at::Tensor y = at::mm(x_m, term->frozen.weight().to(x.scalar_type()).t());
     std::int64_t row = 0;
     for (std::size_t l = 0; l < term->columns.size(); ++l) {
       const AdaptedColumns& columns = term->columns[l];

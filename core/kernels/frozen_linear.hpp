@@ -13,15 +13,17 @@ namespace chorale {
 ///
 /// A weight that never changes can be laid out once in the order the matrix product reads it. On the CPU in float32 the
 /// weight is kept in oneDNN's blocked layout, and a second, transposed one is made when the first gradient asks for it;
-/// tests/bench/README.md has the gain. Other types and devices use torch's plain product. A weight held in fewer bits
-/// (compact_weight.hpp) is decoded for each product.
+/// tests/bench/README.md has the gain. In bfloat16 likewise where the CPU has instructions for it (AVX512_BF16), and as
+/// float32 with the same rounded weights where it has not. Other types and devices use torch's plain product.
+/// A weight held in fewer bits (compact_weight.hpp) is decoded for each product.
 class FrozenLinear {
  public:
   FrozenLinear() = default;
   explicit FrozenLinear(at::Tensor weight, at::Tensor bias = at::Tensor());
   explicit FrozenLinear(CompactWeightPtr weight, at::Tensor bias = at::Tensor());
 
-  /// x: [rows, in] of the weight's type -> [rows, out]. Differentiable in x.
+  /// x: [rows, in] of the weight's type -> [rows, out]. Differentiable in x. On the CPU x may be float32 whatever the
+  /// weight's type: it is rounded for the product, and the result comes back in float32.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const;
   /// The same without recording anything: for use inside hand-written forward passes.
   [[nodiscard]] at::Tensor product(const at::Tensor& x) const;

@@ -10,7 +10,8 @@
 namespace chorale {
 
 bool has_onednn_linear(const at::Tensor& weight) {
-  return weight.is_cpu() && weight.scalar_type() == at::kFloat && at::globalContext().hasMKLDNN();
+  const bool type = weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16;
+  return weight.is_cpu() && type && at::globalContext().hasMKLDNN();
 }
 
 // Operators without a C++ function of their own.

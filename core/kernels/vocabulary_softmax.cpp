@@ -1,6 +1,7 @@
 #include "core/kernels/vocabulary_softmax.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 
 #include <algorithm>
 #include <cmath>
@@ -72,7 +73,6 @@ void run(const at::Tensor& hidden, const at::Tensor& head, at::Tensor& log_total
   const std::int64_t width = hidden.size(1);
   const std::int64_t vocabulary = head.size(0);
   const auto* x = hidden.const_data_ptr<T>();
-  const auto* w = head.const_data_ptr<T>();
   auto* out = expected == nullptr ? nullptr : expected->mutable_data_ptr<T>();
   if (out != nullptr) std::fill_n(out, rows * width, T(0));
   std::vector<Running<T>> running(static_cast<std::size_t>(rows));
@@ -81,13 +81,15 @@ void run(const at::Tensor& hidden, const at::Tensor& head, at::Tensor& log_total
   std::vector<T> packed(static_cast<std::size_t>(block * width));
   for (std::int64_t begin = 0; begin < vocabulary; begin += block) {
     const std::int64_t count = std::min(block, vocabulary - begin);
-    // The block of the head transposed, in panels.
+    // The block of the head as it lies, and transposed, in panels.
+    const at::Tensor rows_here = head.narrow(0, begin, count).to(hidden.scalar_type()).contiguous();
+    const auto* w = rows_here.const_data_ptr<T>();
     const std::int64_t panels = (count + kPanel<T> - 1) / kPanel<T>;
     at::parallel_for(0, panels, 8, [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t p = from; p < to; ++p) {
         const std::int64_t first = p * kPanel<T>;
-        transpose_rows(Rows<const T>{w + (begin + first) * width, width},
-                       Rows<T>{packed.data() + first * width, kPanel<T>}, std::min(kPanel<T>, count - first), width);
+        transpose_rows(Rows<const T>{w + first * width, width}, Rows<T>{packed.data() + first * width, kPanel<T>},
+                       std::min(kPanel<T>, count - first), width);
       }
     });
     at::parallel_for(0, (rows + kRows - 1) / kRows, 1, [&](std::int64_t from, std::int64_t to) {
@@ -103,7 +105,7 @@ void run(const at::Tensor& hidden, const at::Tensor& head, at::Tensor& log_total
                       out == nullptr ? nullptr : out + (row + i) * width, out == nullptr ? 0 : width);
         }
         if (out == nullptr) continue;
-        small_product_add(LeftFactor<T>{logits.data(), block, 1}, RightFactor<T>{w + begin * width, width, kPanel<T>},
+        small_product_add(LeftFactor<T>{logits.data(), block, 1}, RightFactor<T>{w, width, kPanel<T>},
                           Rows<T>{out + row * width, width}, here, width, count, T(1));
       }
     });

@@ -7,6 +7,7 @@
 
 #include "core/base/errors.hpp"
 #include "core/kernels/attention.hpp"
+#include "core/kernels/device_kernels.hpp"
 #include "core/kernels/dropout.hpp"
 #include "core/kernels/rms_norm.hpp"
 #include "core/kernels/swiglu.hpp"
@@ -14,6 +15,17 @@
 #include "core/model/upload.hpp"
 
 namespace chorale {
+namespace {
+
+// The type of the frozen products' inputs and results. On a CPU bfloat16 is for the products alone (frozen_linear.hpp):
+// everything between them is as quick in float32, where no device kernels work on bfloat16.
+at::ScalarType activation_type(const DecoderOptions& options) {
+  const bool products_alone =
+      options.device.is_cpu() && options.dtype == at::kBFloat16 && !DeviceKernels(options.device);
+  return products_alone ? at::kFloat : options.dtype;
+}
+
+}  // namespace
 
 PreparedBatch Decoder::prepare(const PackedBatch& batch) const {
   CHORALE_ASSERT(batch.layout.rows() == batch.rows(), "a batch's last stream was not ended");
@@ -95,8 +107,9 @@ Decoder::Stream Decoder::run_layer(const at::Tensor& x, const at::Tensor& pendin
     return hook != nullptr ? hook->linear(index, group, frozen, input, scope, origin) : frozen.forward(input);
   };
   const auto normed_sum = [&](const at::Tensor& input, const at::Tensor& added, const at::Tensor& weight) {
-    if (!added.defined()) return ResidualNorm{input, rms_norm(input, weight, config_.rms_epsilon, options_.dtype)};
-    return add_rms_norm(input, added, weight, config_.rms_epsilon, options_.dtype);
+    if (!added.defined())
+      return ResidualNorm{input, rms_norm(input, weight, config_.rms_epsilon, activation_type(options_))};
+    return add_rms_norm(input, added, weight, config_.rms_epsilon, activation_type(options_));
   };
   // What norms and the activation give is made again where light recompute is asked for.
   const bool again = recompute == Recompute::light && hook != nullptr;
@@ -136,7 +149,7 @@ Decoder::Stream Decoder::run_layer(const at::Tensor& x, const at::Tensor& pendin
 }
 
 at::Tensor Decoder::final_norm(const at::Tensor& x) const {
-  return rms_norm(x, final_norm_, config_.rms_epsilon, options_.dtype);
+  return rms_norm(x, final_norm_, config_.rms_epsilon, activation_type(options_));
 }
 
 }  // namespace chorale

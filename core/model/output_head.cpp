@@ -159,7 +159,8 @@ class TokenLogLikelihoods : public torch::autograd::Function<TokenLogLikelihoods
 class VocabularyDivergence : public torch::autograd::Function<VocabularyDivergence> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
-                            const at::Tensor& base_hidden, const at::Tensor& head, bool base_first) {
+                            const at::Tensor& base_hidden, const at::Tensor& stored_head, bool base_first) {
+    const at::Tensor head = stored_head.to(hidden.scalar_type());
     const std::int64_t outputs = hidden.size(0);
     const at::ScalarType type = result_type(hidden);
     at::Tensor divergence = at::empty({outputs}, hidden.options().dtype(type));
@@ -198,7 +199,7 @@ class VocabularyDivergence : public torch::autograd::Function<VocabularyDivergen
 }  // namespace
 
 at::Tensor label_logits(const at::Tensor& hidden, const at::Tensor& label_rows) {
-  return at::mm(hidden, label_rows.t()).to(result_type(hidden));
+  return at::mm(hidden, label_rows.to(hidden.scalar_type()).t()).to(result_type(hidden));
 }
 
 at::Tensor token_log_likelihoods(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& output_of,

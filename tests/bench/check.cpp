@@ -112,6 +112,7 @@ std::pair<double, at::Tensor> trained(const Options& options, const Decoder& dec
   inputs.training.steps = steps;
   Trainer trainer(inputs);
   for (std::int64_t i = 0; i < steps; ++i) trainer.step();
+  trainer.settle();
   return {observer.losses.back(), bank.parameters()[bank.member_count() - 1].clone()};
 }
 

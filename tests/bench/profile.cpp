@@ -132,7 +132,7 @@ class Profiler {
       std::iota(examples.back().begin(), examples.back().end(), std::size_t{0});
     }
     const double ms = fastest(device_, [&] {
-      batch_ = batcher_.build(examples, 0, ExampleBatcher::kRowMultiple);
+      batch_ = batcher_.build(examples, BatchPadding{.row_multiple = ExampleBatcher::kRowMultiple});
       prepared_ = decoder_.prepare(batch_.packed);
       x_ = decoder_.embed(batch_.packed.tokens);
     });
@@ -221,15 +221,16 @@ class Profiler {
     const ModelConfig& config = decoder_.config();
     const auto layers = static_cast<double>(config.layers - lowest_);
     const double full = layers - (options_.answer_only ? 1.0 : 0.0);  // the last layer has hardly any rows then
+    const at::ScalarType type = recorder_.calls.front().x.scalar_type();
     const at::Tensor weight = at::randn({config.hidden}, x_.options());
     const double norm =
-        both_ways(x_, [&](const at::Tensor& x) { return rms_norm(x, weight, config.rms_epsilon, decoder_.dtype()); });
+        both_ways(x_, [&](const at::Tensor& x) { return rms_norm(x, weight, config.rms_epsilon, type); });
     const auto elements = static_cast<double>(x_.numel());
     const auto size = static_cast<double>(x_.element_size());
-    const auto product = static_cast<double>(at::elementSize(decoder_.dtype()));
+    const auto product = static_cast<double>(at::elementSize(type));
     add_moving("RMS norms", norm * (2.0 * full + 1.0), (2.0 * full + 1.0) * elements * (3.0 * size + 2.0 * product),
                5.0 * full);
-    const at::Tensor gate_up = at::randn({x_.size(0), 2 * config.feed_forward}, x_.options().dtype(decoder_.dtype()));
+    const at::Tensor gate_up = at::randn({x_.size(0), 2 * config.feed_forward}, x_.options().dtype(type));
     const double swiglu_ms = both_ways(gate_up, [](const at::Tensor& x) { return swiglu(x); });
     // gate and up read twice, their product written, its gradient read, theirs written
     add_moving("SwiGLU", swiglu_ms * full, full * static_cast<double>(gate_up.numel()) * product * 4.0, 4.0 * full);
@@ -254,12 +255,13 @@ class Profiler {
       segments.push_back({slot.a_offset, slot.b_offset, 0.0});
       segments.push_back({slot.b_offset, slot.b_offset + slot.b_rows * options_.rank, 0.0});
     }
-    AdamW optimiser(bank_.parameters(), OptimiserConfig(), segments);
-    const std::vector<MemberStep> steps(static_cast<std::size_t>(options_.members), MemberStep{1e-4, 1.0, true});
-    const double ms = fastest(device_, [&] {
-      static_cast<void>(row_norms(bank_.gradients()));
-      optimiser.step(bank_.parameters(), bank_.gradients(), steps);
-    });
+    StepRates rates;
+    rates.learning_rates.assign(static_cast<std::size_t>(options_.members), 1e-4);
+    rates.factors = {1.0};
+    rates.clip_norm = 1.0;
+    AdamW optimiser(bank_.parameters(), OptimiserConfig(), rates, segments);
+    const double ms =
+        fastest(device_, [&] { static_cast<void>(optimiser.step(bank_.parameters(), bank_.gradients())); });
     // norms read the gradients; AdamW reads four values and writes three
     add_moving("gradient norms and AdamW", ms, 8.0 * static_cast<double>(bank_.gradients().nbytes()), 4.0);
   }

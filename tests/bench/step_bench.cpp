@@ -96,6 +96,13 @@ class Work {
     }
   }
 
+  // Losses come home.
+  void settle() {
+    for (Part& part : parts_) {
+      if (part.trainer) part.trainer->settle();
+    }
+  }
+
   [[nodiscard]] AdapterBank& bank() { return *parts_.front().bank; }
   // Of the first member: the same in all variants, or they do not do the same work.
   [[nodiscard]] double loss() const { return first_.losses.empty() ? 0.0 : first_.losses.front(); }
@@ -211,6 +218,7 @@ void measure(Options options, World& world) {
   wait_for(device);
   forget_peak_memory(device);
   const Times times = timed(options, device, *work);
+  work->settle();
 
   const double ms = largest(world, whole_run ? mean(times.wall) : median(times.wall));
   const double memory = largest(world, peak_gigabytes(device));
@@ -242,7 +250,7 @@ void measure(Options options, World& world) {
   if (!checked.is_null()) result["checked"] = checked;
   if (world.size() > 1) {
     result["ms_all_reduce"] = all_reduce_ms(world, *group, work->bank());
-    result["mb_reduced"] = group->size() > 1 ? work->bank().gradients().nbytes() * 1e-6 : 0.0;
+    result["mb_reduced"] = group->size() > 1 ? static_cast<double>(work->bank().gradients().nbytes()) * 1e-6 : 0.0;
   }
   if (world.is_root()) std::cout << result.dump() << std::endl;
 }

@@ -30,6 +30,7 @@ inline TrainerInputs trainer_inputs(const Options& options, const Decoder& decod
   inputs.vary_data_order = !options.share_batch;
   inputs.prefix_budget = options.no_prefix ? 0 : 1ULL << 32U;
   inputs.share_prefix = !options.no_prefix;
+  inputs.record_passes = !decoder.device().is_cpu();
   inputs.group = &group;
   inputs.observer = &observer;
   return inputs;

@@ -62,6 +62,24 @@ TEST_CASE("its gradients equal the twin's and finite differences") {
   }
 }
 
+TEST_CASE("a bfloat16 weight under float32 activations stays within bfloat16's rounding, gradients too") {
+  const auto half = term_of(0.0);
+  half->frozen = FrozenLinear(random_tensor({kOut, kIn}, 31, at::kFloat).to(at::kBFloat16));
+  const auto exact = term_of(0.0);
+  const auto single = [](const at::Tensor& x) { return x.to(at::kFloat); };
+  const at::Tensor y = adapted_linear(single(kX), single(kA), single(kB), half);
+  CHECK(y.scalar_type() == at::kFloat);
+  CHECK(difference(y, adapted_linear_plain(kX, kA, kB, exact)) < 0.04);  // sums of six products of values below one
+  const at::Tensor upstream = random_tensor({7, kOut}, 35);
+  const at::Tensor gradient =
+      autograd_gradient([&](const at::Tensor& x) { return adapted_linear(x, single(kA), single(kB), half); },
+                        single(kX), single(upstream));
+  const at::Tensor expected =
+      autograd_gradient([&](const at::Tensor& x) { return adapted_linear_plain(x, kA, kB, exact); }, kX, upstream);
+  CHECK(difference(gradient, expected) < 0.06);
+  CHECK(difference(gradient, expected) > 0.0);
+}
+
 TEST_CASE("a member without rows gets a gradient of exact zeros") {
   const auto term = term_of(0.0);
   const auto f = [&](const at::Tensor& a) { return adapted_linear(kX, a, kB, term); };

@@ -68,6 +68,32 @@ TEST_CASE("packed attention equals torch's own under a mask") {
   CHECK(difference(attention(qkv.to(at::kFloat), at::Tensor(), plan32, kShape), plain) < 2e-6);
 }
 
+TEST_CASE("spans longer than a block of queries equal torch's own, gradients too, in both types") {
+  PackedBatch batch;
+  const std::vector<std::int32_t> tokens(80, 0);
+  const auto span = [&](std::int64_t length, std::int64_t parent) {
+    return batch.add_span(tokens.data(), tokens.data() + length, parent, 0);
+  };
+  const std::int64_t prompt = span(37, -1);
+  span(19, prompt);
+  span(16, prompt);
+  span(33, -1);  // a tree of its own in the same stream
+  batch.end_stream();
+  batch.add_padding(1);
+  span(70, -1);
+  batch.end_stream();
+  const at::Tensor upstream = random_tensor({batch.rows(), kShape.heads * kShape.head_dim}, 25);
+  for (const auto& [type, bound] : {std::pair{at::kDouble, 1e-12}, std::pair{at::kFloat, 2e-5}}) {
+    const auto plan = plan_of(batch, false, type);
+    const auto exact = plan_of(batch, false, at::kDouble);
+    const auto f = [&](const at::Tensor& x) { return attention(x, at::Tensor(), plan, kShape); };
+    const auto twin = [&](const at::Tensor& x) { return attention_plain(x, at::Tensor(), exact, kShape); };
+    CHECK(difference(f(qkv_of(batch, type)), twin(qkv_of(batch))) < bound);
+    CHECK(difference(autograd_gradient(f, qkv_of(batch, type), upstream.to(type)),
+                     autograd_gradient(twin, qkv_of(batch), upstream)) < bound);
+  }
+}
+
 TEST_CASE("packed attention's gradient equals finite differences and its twin's") {
   const PackedBatch batch = tree_batch();
   const at::Tensor qkv = qkv_of(batch);
