@@ -27,6 +27,10 @@ at::ScalarType activation_type(const DecoderOptions& options) {
 
 }  // namespace
 
+std::uint64_t Decoder::activation_bytes() const {
+  return c10::elementSize(activation_type(options_));
+}
+
 PreparedBatch Decoder::prepare(const PackedBatch& batch) const {
   CHORALE_ASSERT(batch.layout.rows() == batch.rows(), "a batch's last stream was not ended");
   PreparedBatch ready;
@@ -87,7 +91,7 @@ at::Tensor Decoder::run_layers(at::Tensor x, const PreparedBatch& batch, std::in
 
 at::Tensor Decoder::run_layer_twice(const at::Tensor& x, const PreparedBatch& batch, std::int64_t index,
                                     const LinearHook& hook) const {
-  std::vector<at::Tensor> inputs = hook.tensors_of(index, options_.dtype);
+  std::vector<at::Tensor> inputs = hook.tensors_of(index, activation_type(options_));
   inputs.insert(inputs.begin(), x);
   const Stage layer = [this, &batch, index, &hook](const std::vector<at::Tensor>& tensors) {
     const auto own = hook.with_tensors(index, {tensors.begin() + 1, tensors.end()});
@@ -116,9 +120,8 @@ Decoder::Stream Decoder::run_layer(const at::Tensor& x, const at::Tensor& pendin
   const auto from_norm = [&](const at::Tensor& input, const at::Tensor& weight) {
     if (!again) return InputOrigin();
     return InputOrigin{input.detach(),
-                       [weight, epsilon = config_.rms_epsilon, type = options_.dtype](const at::Tensor& source) {
-                         return rms_norm(source, weight, epsilon, type);
-                       }};
+                       [weight, epsilon = config_.rms_epsilon, type = activation_type(options_)](
+                           const at::Tensor& source) { return rms_norm(source, weight, epsilon, type); }};
   };
 
   // Attention. In the last layer only output rows ask, but every row may be looked at.

@@ -47,7 +47,20 @@ std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLa
     const std::int64_t gradients = model.hidden + 2 * model.feed_forward;
     elements = layers * model.hidden + layer + gradients;
   }
-  return static_cast<std::uint64_t>(elements) * element_bytes;
+  // Of what is counted, the stream's own rows are float32 even where the rest is not.
+  const std::int64_t residual = layers * model.hidden * (recompute == Recompute::full ? 1 : 3);
+  const std::uint64_t wider = element_bytes < 4 ? 4 - element_bytes : 0;
+  return static_cast<std::uint64_t>(elements) * element_bytes + static_cast<std::uint64_t>(residual) * wider;
+}
+
+std::uint64_t activation_element_bytes(BaseDtype dtype, bool on_gpu) {
+  return on_gpu && dtype != BaseDtype::float32 ? 2 : 4;
+}
+
+std::uint64_t activation_budget(std::uint64_t memory, bool on_gpu, std::uint64_t taken) {
+  if (!on_gpu) return memory / 4;
+  const std::uint64_t usable = memory / 10 * 9;
+  return std::max(memory / 8, usable > taken ? usable - taken : 0);
 }
 
 std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu) {
@@ -95,18 +108,11 @@ std::uint64_t physical_memory() {
   return limit > 0 && (all == 0 || limit < all) ? limit : all;
 }
 
-PassSize automatic_pass_size(const Decoder& decoder, const AdapterLayout& layout, const ExampleBatcher& batcher,
-                             std::int64_t members, const TrainingConfig& training, std::uint64_t memory) {
-  std::int64_t longest = 1;
-  for (std::size_t example = 0; example < batcher.size(); ++example) {
-    longest = std::max(longest, batcher.own_rows(example));
-  }
-  const std::uint64_t element = decoder.dtype() == at::kDouble ? 8 : 4;
-  const std::uint64_t row_bytes = activation_bytes_per_row(decoder.config(), layout, element, training.recompute);
-  const std::uint64_t budget = memory / 4;
-  if (budget == 0) return {members, training.batch_size};
-  return largest_passes(members, training.batch_size, longest,
-                        std::max<std::int64_t>(1, static_cast<std::int64_t>(budget / row_bytes)));
+PassSize automatic_pass_size(std::int64_t members, std::int64_t examples, std::int64_t longest, std::uint64_t row_bytes,
+                             std::uint64_t budget) {
+  if (budget == 0) return {members, examples};
+  const auto rows = static_cast<std::int64_t>(budget / std::max<std::uint64_t>(1, row_bytes));
+  return largest_passes(members, examples, longest, std::max<std::int64_t>(1, rows));
 }
 
 }  // namespace chorale

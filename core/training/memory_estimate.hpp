@@ -12,13 +12,22 @@
 namespace chorale {
 
 /// Bytes one row (token) of one member keeps alive between the forward and the backward pass. With Recompute::full that
-/// is the layers' inputs and the one layer that runs again.
+/// is the layers' inputs and the one layer that runs again. element_bytes: of what the products read and give; the
+/// residual stream has at least four.
 [[nodiscard]] std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLayout& layout,
                                                      std::uint64_t element_bytes, Recompute recompute);
 
 /// Bytes of the frozen weights in memory: norms stay in float32; of a compact base the layers' linears take what their
 /// codes take, with room to decode the largest of them, and the rest what it is multiplied in (on_gpu: bfloat16).
 [[nodiscard]] std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu);
+
+/// Of an activation: two on a GPU but for float32 bases, else four (a CPU has bfloat16 for its products alone).
+[[nodiscard]] std::uint64_t activation_element_bytes(BaseDtype dtype, bool on_gpu);
+
+/// Bytes that activations may take of a process's `memory` (0: unknown, and so is the answer): a quarter on a CPU,
+/// where other things live too; on a GPU nine tenths less what is `taken` by base, adapters and kept hidden states, but
+/// an eighth at least.
+[[nodiscard]] std::uint64_t activation_budget(std::uint64_t memory, bool on_gpu, std::uint64_t taken);
 
 /// Bytes of one member's adapter in training: parameters, gradients and two moments, and with early stopping its best
 /// state so far.
@@ -32,10 +41,9 @@ namespace chorale {
 /// that is less (containers, Slurm jobs).
 [[nodiscard]] std::uint64_t physical_memory();
 
-/// Passes whose activations take at most a quarter of `memory` (bytes; 0: no limit) when all examples are as long as
-/// the set's longest.
-[[nodiscard]] PassSize automatic_pass_size(const Decoder& decoder, const AdapterLayout& layout,
-                                           const ExampleBatcher& batcher, std::int64_t members,
-                                           const TrainingConfig& training, std::uint64_t memory);
+/// Passes over `examples` of each member's batch whose activations take at most `budget` bytes (0: no limit) when each
+/// row takes `row_bytes` and all examples are as long as the set's longest.
+[[nodiscard]] PassSize automatic_pass_size(std::int64_t members, std::int64_t examples, std::int64_t longest,
+                                           std::uint64_t row_bytes, std::uint64_t budget);
 
 }  // namespace chorale

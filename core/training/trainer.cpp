@@ -42,7 +42,17 @@ PassSize choose_pass_size(const TrainerInputs& in) {
   const std::int64_t members = in.bank->member_count();
   if (in.pass_size) return *in.pass_size;
   if (in.training.micro_batch_size > 0) return {members, in.training.micro_batch_size};
-  return automatic_pass_size(*in.decoder, in.bank->layout(), *in.train, members, in.training, in.memory);
+  std::int64_t longest = 1;
+  for (std::size_t example = 0; example < in.train->size(); ++example) {
+    longest = std::max(longest, in.train->own_rows(example));
+  }
+  // The rank's share of a batch, which is rounded up.
+  const std::int64_t ranks = in.group->size();
+  const std::uint64_t element = std::min<std::uint64_t>(4, in.decoder->activation_bytes());
+  return automatic_pass_size(
+      members, (in.training.batch_size + ranks - 1) / ranks, longest,
+      activation_bytes_per_row(in.decoder->config(), in.bank->layout(), element, in.training.recompute),
+      in.activation_budget);
 }
 
 // Batches that are to be repeated come in few shapes: rows of a member up to about a sixteenth more than it has.

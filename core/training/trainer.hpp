@@ -43,8 +43,8 @@ struct TrainerInputs {
   RowBudget prefix_budget;
   // False: every member computes the layers below the lowest adapter for itself, in every step. For measurements.
   bool share_prefix = true;
-  std::uint64_t memory = 0;           // bytes this process may use; decides automatic micro-batches (0: unknown)
-  std::optional<PassSize> pass_size;  // instead of what memory decides
+  std::uint64_t activation_budget = 0;  // bytes; decides automatic passes (0: no limit)
+  std::optional<PassSize> pass_size;    // instead of what memory decides
   bool record_passes = false;     // repeat recorded passes instead of issuing every operation anew; needs dropout off
   Communicator* group = nullptr;  // the ranks that share these members
   TrainingObserver* observer = nullptr;

@@ -29,7 +29,9 @@ class Costs {
         model_(model),
         plan_(plan),
         memory_(own_memory(plan)),
-        row_bytes_(activation_bytes_per_row(model, layout, 4, recipe.training.recompute)),
+        row_bytes_(activation_bytes_per_row(model, layout,
+                                            activation_element_bytes(recipe.base.dtype, !plan.device.is_cpu),
+                                            recipe.training.recompute)),
         base_bytes_(base_bytes(model, recipe.base.dtype, !plan.device.is_cpu)) {}
 
   [[nodiscard]] GroupCost of(const PlacementGroup& group) const {
@@ -78,23 +80,21 @@ class Costs {
     return std::min(budget, static_cast<std::uint64_t>(rows * 4.0 * static_cast<double>(model_.hidden)));
   }
   [[nodiscard]] RankCost rank_cost(const PlacementGroup& group, std::int64_t examples) const {
-    const std::uint64_t example_bytes = static_cast<std::uint64_t>(plan_.rows.longest * group.members) * row_bytes_;
     RankCost cost;
     cost.examples = examples;
-    cost.micro_batch = examples;
-    if (recipe_.training.micro_batch_size > 0) {
-      cost.micro_batch = std::min(examples, recipe_.training.micro_batch_size);
-    } else if (memory_ > 0) {
-      // As a training chooses it: activations take a quarter of what there is.
-      cost.micro_batch = std::clamp<std::int64_t>(static_cast<std::int64_t>(memory_ / 4 / example_bytes), 1, examples);
-    }
     cost.tokens = tokens(group.members, examples, 1);
     cost.flops = cost.tokens * flops_per_token();
     cost.base_bytes = base_bytes_;
     cost.adapter_bytes = adapter_bytes(group.members * plan_.parameters, recipe_.training.early_stopping.has_value());
-    cost.activation_bytes = static_cast<std::uint64_t>(cost.micro_batch) * example_bytes +
-                            static_cast<std::uint64_t>(plan_.rows.common * group.members) * row_bytes_;
     cost.prefix_bytes = prefix_bytes();
+    // As a training chooses it.
+    const std::uint64_t taken = cost.base_bytes + cost.adapter_bytes + cost.prefix_bytes;
+    const std::int64_t micro = recipe_.training.micro_batch_size;
+    cost.pass = micro > 0 ? PassSize{group.members, std::min(examples, micro)}
+                          : automatic_pass_size(group.members, examples, plan_.rows.longest, row_bytes_,
+                                                activation_budget(memory_, !plan_.device.is_cpu, taken));
+    const std::int64_t rows = cost.pass.members * (cost.pass.examples * plan_.rows.longest + plan_.rows.common);
+    cost.activation_bytes = static_cast<std::uint64_t>(rows) * row_bytes_;
     cost.least = training_need(recipe_, model_, !plan_.device.is_cpu, {plan_.rows.shortest, plan_.rows.common},
                                group.members, examples);
     return cost;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/training/pass_plan.hpp"
 #include "core/weights/model_config.hpp"
 #include "distributed/node_map.hpp"
 #include "distributed/placement.hpp"
@@ -28,7 +29,7 @@ struct ExampleRows {
 /// A rank of one group; of several the one with the largest share of the batch.
 struct RankCost {
   std::int64_t examples = 0;     // of each member's batch
-  std::int64_t micro_batch = 0;  // of these, in one pass
+  PassSize pass;                 // members and of these examples in one pass
   double tokens = 0.0;           // all its members
   double flops = 0.0;
   std::uint64_t base_bytes = 0;

@@ -74,7 +74,7 @@ std::string groups_text(const Plan& plan) {
   Table time;
   time.add_row({"no step is shorter: group", "cross nodes", "arithmetic", "exchange", "step"});
   Table memory;
-  memory.add_row({"memory of one rank: group", "base", "adapters", "activations", "prefix", "sum"});
+  memory.add_row({"memory: group", "base", "adapters", "pass", "activations", "prefix", "sum"});
   const std::vector<PlacementGroup>& groups = plan.placement.groups;
   for (std::size_t first = 0; first < groups.size();) {
     const PlacementGroup& group = groups[first];
@@ -98,13 +98,15 @@ std::string groups_text(const Plan& plan) {
                   known ? seconds_text(slowest->bound.compute_seconds) : "?",
                   seconds_text(slowest->bound.exchange_seconds), seconds_text(slowest->bound.seconds())});
     memory.add_row({name, bytes_text(rank.base_bytes), bytes_text(rank.adapter_bytes),
-                    bytes_text(rank.activation_bytes), bytes_text(rank.prefix_bytes), bytes_text(rank.memory_bytes())});
+                    fmt::format("{} x {}", rank.pass.members, rank.pass.examples), bytes_text(rank.activation_bytes),
+                    bytes_text(rank.prefix_bytes), bytes_text(rank.memory_bytes())});
     first = end;
   }
-  return work.text() + "batch to FLOPs: of one rank; reduced: bytes each of a group's ranks gives into a sum.\n\n" +
-         time.text() + "\n" + memory.text() +
-         "base: a copy for each rank; adapters: with gradients and moments; activations: of\none pass over the longest "
-         "examples; prefix: the frozen layers' output, at most.\n\n";
+  return work.text() + "batch to FLOPs: of one rank; reduced: bytes a rank gives into sums.\n\n" + time.text() + "\n" +
+         memory.text() +
+         "of one rank; base: a copy for each; adapters: with gradients and moments; pass:\n"
+         "members x examples at once; activations: of a pass over the longest examples;\n"
+         "prefix: the frozen layers' output, at most.\n\n";
 }
 
 // What times and memory are measured against.
@@ -196,7 +198,8 @@ ordered_json to_json(const Plan& plan) {
                       {"step_seconds_at_least", bound_json(plan, cost.bound)},
                       {"per_rank",
                        {{"examples", rank.examples},
-                        {"micro_batch_size", rank.micro_batch},
+                        {"micro_batch_size", rank.pass.examples},
+                        {"members_per_pass", rank.pass.members},
                         {"tokens_per_step", rank.tokens},
                         {"flops_per_step", rank.flops},
                         {"memory_bytes",

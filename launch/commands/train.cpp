@@ -106,7 +106,7 @@ void add_train_command(CLI::App& app, World& world) {
       "Examples:\n"
       "  chorale train recipes/quickstart.yaml seed=7 output.directory=runs/seed7\n"
       "  mpirun -n 4 --bind-to none chorale train recipes/quickstart.yaml --resume\n"
-      "  chorale train recipes/quickstart.yaml ensemble.members=8 --resume   (adds members to a run of fewer)\n");
+      "  chorale train recipes/quickstart.yaml ensemble.members=8 --resume\n");
   command->callback([options, &world] { train(*options, world); });
 }
 

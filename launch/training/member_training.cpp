@@ -21,15 +21,30 @@ RowBudget prefix_rows(const Recipe& recipe, std::uint64_t memory, c10::Device de
   return budget;
 }
 
-TrainerInputs trainer_inputs(const Recipe& recipe, const RunWorld& run, c10::Device device) {
+// What is in a rank's memory besides activations.
+std::uint64_t taken_bytes(const TrainingParts& parts, const AdapterBank& bank, const RowBudget& prefix) {
+  const Recipe& recipe = parts.recipe;
+  const std::uint64_t base =
+      base_bytes(parts.decoder.config(), recipe.base.dtype, parts.inputs.decoder.device.is_cuda());
+  const bool early_stopping = recipe.training.early_stopping.has_value();
+  const std::uint64_t kept = prefix.place == RowPlace::device && bank.layout().lowest_layer() > 0 ? prefix.bytes : 0;
+  return base + adapter_bytes(bank.member_count() * bank.layout().parameters(), early_stopping) + kept;
+}
+
+TrainerInputs trainer_inputs(const TrainingParts& parts, const AdapterBank& bank) {
+  const Recipe& recipe = parts.recipe;
+  const RunWorld& run = parts.run;
+  const c10::Device device = parts.inputs.decoder.device;
   TrainerInputs inputs;
   inputs.training = recipe.training;
   inputs.evaluation = recipe.evaluation;
   inputs.vary_data_order = recipe.ensemble.vary_data_order;
   inputs.seed = recipe.seed;
   // Machines may differ; ranks must not.
-  inputs.memory = run.smallest(memory_place(device, run.world()).share());
-  inputs.prefix_budget = prefix_rows(recipe, inputs.memory, device, run.world());
+  const std::uint64_t memory = run.smallest(memory_place(device, run.world()).share());
+  inputs.prefix_budget = prefix_rows(recipe, memory, device, run.world());
+  inputs.activation_budget =
+      activation_budget(memory, device.is_cuda(), taken_bytes(parts, bank, inputs.prefix_budget));
   // Elsewhere a recording is only its twin; masks differ from step to step.
   inputs.record_passes = device.is_cuda() && recipe.adapter.dropout == 0.0;
   inputs.group = &run.group();
@@ -95,7 +110,7 @@ MemberTraining::MemberTraining(const TrainingParts& parts, AdapterBank& bank, co
   checkpoints_.emplace(parts.run, recipe.output_directory + "/checkpoints", labels, recipe.checkpoint, *log_);
   const std::optional<ExampleSet>& validation = parts.inputs.sets.evaluated.validation;
   if (validation) validation_.emplace(batcher(parts, *validation));
-  TrainerInputs inputs = trainer_inputs(recipe, parts.run, parts.inputs.decoder.device);
+  TrainerInputs inputs = trainer_inputs(parts, bank);
   inputs.decoder = &parts.decoder;
   inputs.bank = &bank;
   inputs.train = &train_;

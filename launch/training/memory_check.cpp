@@ -66,8 +66,12 @@ MemoryNeed training_need(const Recipe& recipe, const ModelConfig& model, bool on
                   adapter_bytes(layout.parameters(), recipe.training.early_stopping.has_value());
   const std::int64_t micro =
       recipe.training.micro_batch_size > 0 ? std::min(recipe.training.micro_batch_size, share) : 1;
-  const auto all_rows = static_cast<std::uint64_t>((micro * rows.shortest + rows.common) * members);
-  need.activations = all_rows * activation_bytes_per_row(model, layout, 4, recipe.training.recompute);
+  // Passes that nobody has sized take one member if need be.
+  const std::int64_t together = recipe.training.micro_batch_size > 0 ? members : 1;
+  const auto all_rows = static_cast<std::uint64_t>((micro * rows.shortest + rows.common) * together);
+  need.activations =
+      all_rows * activation_bytes_per_row(model, layout, activation_element_bytes(recipe.base.dtype, on_gpu),
+                                          recipe.training.recompute);
   return need;
 }
 

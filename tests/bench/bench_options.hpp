@@ -18,6 +18,7 @@ struct Options {
   std::string device = "cpu";
   std::string shape = "tiny";
   std::string dtype = "auto";
+  std::string recompute = "none";
   std::string targets = "all";
   std::string layers = "all";
   std::int64_t members = 5;

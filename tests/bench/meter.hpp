@@ -20,8 +20,8 @@ void wait_for(c10::Device device);
 void forget_peak_memory(c10::Device device);
 [[nodiscard]] double peak_gigabytes(c10::Device device);
 
-/// Milliseconds of one call: the fastest of several, after a warm-up, on the given device. On one CPU thread CPU time is
-/// counted, so that other programs disturb less.
+/// Milliseconds of one call: the fastest of several, after a warm-up, on the given device. On one CPU thread CPU time
+/// is counted, so that other programs disturb less.
 [[nodiscard]] double fastest(c10::Device device, const std::function<void()>& call, int repeats = 7);
 
 /// Floating-point operations per second that the device's best product reaches: measured on a CPU (a frozen product in

@@ -259,6 +259,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--variant", options.variant)
       ->check(CLI::IsMember({"fused", "separate", "evaluate", "evaluate-separate"}));
   app.add_option("--device", options.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--recompute", options.recompute, "activations computed again: none, light or full");
   app.add_option("--dtype", options.dtype, "auto: bfloat16 on a GPU, float32 on a CPU");
   app.add_option("--shape", options.shape, "tiny, 125m, smollm2, 0.5b, 1b or 8b");
   app.add_option("--members", options.members)->check(CLI::PositiveNumber);

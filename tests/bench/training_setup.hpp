@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "bench/bench_options.hpp"
+#include "core/model/device.hpp"
+#include "core/training/memory_estimate.hpp"
 #include "core/training/trainer.hpp"
 
 namespace chorale::bench {
@@ -31,6 +33,12 @@ inline TrainerInputs trainer_inputs(const Options& options, const Decoder& decod
   inputs.prefix_budget = options.no_prefix ? 0 : 1ULL << 32U;
   inputs.share_prefix = !options.no_prefix;
   inputs.record_passes = !decoder.device().is_cpu();
+  if (options.recompute == "light") inputs.training.recompute = Recompute::light;
+  if (options.recompute == "full") inputs.training.recompute = Recompute::full;
+  if (decoder.device().is_cuda()) {
+    const std::uint64_t base = base_bytes(decoder.config(), BaseDtype::bfloat16, true);
+    inputs.activation_budget = activation_budget(gpu_memory(decoder.device()), true, base);
+  }
   inputs.group = &group;
   inputs.observer = &observer;
   return inputs;

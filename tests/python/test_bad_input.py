@@ -453,7 +453,7 @@ SCORES = [
     score("no model", [{"ids": [1]}], "nowhere", "Give a .gguf file or a Hugging Face", base="nowhere"),
     score("one file of a model", [{"ids": [1]}], "model.safetensors", "Give the directory", base="model/model.safetensors"),
     score("a number format that does not exist", [{"ids": [1]}], "--dtype", "shows how to call it", code=2,
-          options=("--dtype", "float8")),
+          options=("--dtype", "float7")),
     score("a GPU where there is none", [{"ids": [1]}], "base.device: cuda", "Use auto or cpu", code=2,
           options=("--device", "cuda")),
 ]

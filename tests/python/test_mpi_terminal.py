@@ -67,7 +67,7 @@ def test_the_slowest_group_is_named(world):
     _, errors = job.communicate(timeout=80)
     assert job.returncode == 0, errors
     found = re.search(r"slowest: group 1 \(rank 1\) (\d+\.\d)x the time per step", errors)
-    assert found and float(found[1]) > 1.5
+    assert found and float(found[1]) > 1.2  # alone it is about 1.0; a crowded machine holds up both
     # A line is due every five seconds; a quick machine may be through before a second one.
     for line in re.findall(r"training  step \d+/240 .*slowest: .*", errors):
         assert re.search(r"slowest: group 1 \(rank 1\) \d+\.\dx$", line)

@@ -40,7 +40,7 @@ def test_a_bar_never_wraps_and_leaves_only_messages(world, columns):
     whole = Screen(500)
     whole.feed(seen.replace("\r\n", "\n\r"))
     for line in filter(None, whole.lines()):
-        assert re.match(r"(train|test|far|validation): \d+ examples|\d+ members x|validation after step|training: |evaluation: ", line), line
+        assert re.match(r"chorale \d|(train|test|far|validation): \d+ examples|\d+ members x|validation after step|training: |evaluation: ", line), line
 
 
 def test_a_window_that_becomes_narrower_is_not_garbled(world):
