@@ -1,5 +1,6 @@
 """Progress over several ranks: rank 0 alone speaks, and speaks for all."""
 
+import contextlib
 import json
 import os
 import re
@@ -47,7 +48,7 @@ def test_rank_0_alone_shows_what_all_have_done(world, ranks, changes):
 
 def test_the_slowest_group_is_named(world):
     # They seldom meet, so that a rank that is held up is at work and not waiting itself.
-    changes = {"training": {"epochs": 60, "log_every": 40}, "evaluation": {"every_epochs": 30}, "checkpoint": {"every_steps": 200}}
+    changes = {"training": {"epochs": 240, "log_every": 40}, "evaluation": {"every_epochs": 120}, "checkpoint": {"every_steps": 200}}
     recipe_in(world, "uneven", merge(GROUPS, changes))
     job = subprocess.Popen(
         [*launcher(2, 80), BIN, "train", "uneven.yaml"], cwd=world, env=environment(), text=True,
@@ -59,17 +60,18 @@ def test_the_slowest_group_is_named(world):
         time.sleep(0.02)
     ranks = subprocess.run(["pgrep", "-P", str(job.pid), "-f", "uneven.yaml"], text=True, capture_output=True).stdout.split()
     assert len(ranks) == 2
-    for _ in range(5):  # held up again and again; the other waits for it where they meet
-        os.kill(int(ranks[1]), signal.SIGSTOP)
-        time.sleep(1.2)
-        os.kill(int(ranks[1]), signal.SIGCONT)
-        time.sleep(0.1)
+    with contextlib.suppress(ProcessLookupError):  # a quick machine is through earlier
+        for _ in range(5):  # held up again and again; the other waits for it where they meet
+            os.kill(int(ranks[1]), signal.SIGSTOP)
+            time.sleep(1.2)
+            os.kill(int(ranks[1]), signal.SIGCONT)
+            time.sleep(0.1)
     _, errors = job.communicate(timeout=80)
     assert job.returncode == 0, errors
     found = re.search(r"slowest: group 1 \(rank 1\) (\d+\.\d)x the time per step", errors)
     assert found and float(found[1]) > 1.2  # alone it is about 1.0; a crowded machine holds up both
     # A line is due every five seconds; a quick machine may be through before a second one.
-    for line in re.findall(r"training  step \d+/240 .*slowest: .*", errors):
+    for line in re.findall(r"training  step \d+/960 .*slowest: .*", errors):
         assert re.search(r"slowest: group 1 \(rank 1\) \d+\.\dx$", line)
 
 
