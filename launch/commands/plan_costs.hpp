@@ -28,9 +28,9 @@ struct ExampleRows {
 
 /// A rank of one group; of several the one with the largest share of the batch.
 struct RankCost {
-  std::int64_t examples = 0;     // of each member's batch
-  PassSize pass;                 // members and of these examples in one pass
-  double tokens = 0.0;           // all its members
+  std::int64_t examples = 0;  // of each member's batch
+  PassSize pass;              // members and of these examples in one pass
+  double tokens = 0.0;        // all its members
   double flops = 0.0;
   std::uint64_t base_bytes = 0;
   std::uint64_t adapter_bytes = 0;  // parameters, gradients, two moments; with early stopping the best so far too
