@@ -1,4 +1,4 @@
-# cmake --install: bin/chorale and the recipes. torch itself stays where its wheel is; see CONTRIBUTING.md.
+# cmake --install: bin/chorale with the library it loads on a GPU, and the recipes. torch itself stays where its wheel is; see CONTRIBUTING.md.
 include(GNUInstallDirs)
 # The installed program finds torch where the built one does, in the environment the build used. CMake adds by itself only
 # what lies outside the source tree.
@@ -9,5 +9,9 @@ foreach(library ${chorale_cudart_library})
 endforeach()
 set_target_properties(chorale PROPERTIES INSTALL_RPATH "${install_rpath}" INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS chorale RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET chorale_cuda_graph)  # the program loads it by name from where it is itself
+  set_target_properties(chorale_cuda_graph PROPERTIES INSTALL_RPATH "${install_rpath}" INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS chorale_cuda_graph LIBRARY DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/recipes/ DESTINATION ${CMAKE_INSTALL_DATADIR}/chorale/recipes)
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

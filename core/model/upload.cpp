@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/base/errors.hpp"
+#include "core/kernels/sent.hpp"
 
 namespace chorale {
 namespace {
@@ -41,9 +42,9 @@ void Upload::add_flags(at::Tensor& target, const std::vector<std::uint8_t>& valu
 
 void Upload::send() {
   const auto size = static_cast<std::int64_t>(bytes_.size());
-  at::Tensor all = at::empty({size}, at::TensorOptions().dtype(at::kByte).pinned_memory(device_.is_cuda()));
+  at::Tensor all = at::empty({size}, at::kByte);
   if (size > 0) std::memcpy(all.mutable_data_ptr(), bytes_.data(), bytes_.size());
-  all = all.to(device_, /*non_blocking=*/true);
+  all = sent(all, device_);
   for (const Item& item : items_) {
     *item.target =
         all.narrow(0, static_cast<std::int64_t>(item.offset), static_cast<std::int64_t>(item.bytes)).view(item.type);

@@ -9,9 +9,7 @@
 
 namespace chorale {
 
-/// Collects the index arrays of a batch and moves them in one copy, from pinned memory where the device is a GPU: the
-/// copy is queued behind the device's work and the host goes on. torch's allocator keeps the pinned memory until the
-/// copy is done.
+/// Collects the index arrays of a batch and sends them (core/kernels/sent.hpp) in one copy, which nobody waits for.
 class Upload {
  public:
   explicit Upload(at::Device device) : device_(device) {}

@@ -48,7 +48,7 @@ PassSize choose_pass_size(const TrainerInputs& in) {
   }
   // The rank's share of a batch, which is rounded up.
   const std::int64_t ranks = in.group->size();
-  const std::uint64_t element = std::min<std::uint64_t>(4, in.decoder->activation_bytes());
+  const std::uint64_t element = in.decoder->activation_bytes();
   return automatic_pass_size(
       members, (in.training.batch_size + ranks - 1) / ranks, longest,
       activation_bytes_per_row(in.decoder->config(), in.bank->layout(), element, in.training.recompute),

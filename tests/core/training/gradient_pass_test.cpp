@@ -4,27 +4,13 @@
 #include "support/catch.hpp"
 #include "support/emulated_kernels.hpp"
 #include "support/tensors.hpp"
+#include "support/tiny_objectives.hpp"
 #include "support/tiny_run.hpp"
 
 using namespace chorale;
 using namespace chorale::test;
 
 namespace {
-
-struct Case {
-  const char* name;
-  TinyTask task;
-  std::optional<KlToBase> kl;
-};
-
-const std::vector<Case> kCases = {
-    {"label_token", {TaskKind::multiple_choice, Scoring::label_token}, std::nullopt},
-    {"option_likelihood, KL",
-     {TaskKind::multiple_choice, Scoring::option_likelihood},
-     KlToBase{0.7, KlDirection::base_to_member}},
-    {"completion", {TaskKind::completion, Scoring::label_token}, std::nullopt},
-    {"completion, KL", {TaskKind::completion, Scoring::label_token}, KlToBase{0.7, KlDirection::member_to_base}},
-};
 
 class Losses : public TrainingObserver {
  public:
@@ -59,7 +45,7 @@ PassInputs inputs_of(TinyRun& run, const std::vector<std::vector<std::size_t>>& 
 }  // namespace
 
 TEST_CASE("recorded passes train as passes issued anew") {
-  for (const Case& c : kCases) {
+  for (const ObjectiveCase& c : kObjectives) {
     INFO(c.name);
     TinyRunOptions options;
     options.task = c.task;
@@ -94,7 +80,7 @@ TEST_CASE("a recorded run stops members early as a plain one does") {
 }
 
 TEST_CASE("inputs that take other inputs keep their memory and get their contents") {
-  for (const Case& c : kCases) {
+  for (const ObjectiveCase& c : kObjectives) {
     INFO(c.name);
     TinyRunOptions options;
     options.task = c.task;

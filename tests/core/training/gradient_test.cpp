@@ -1,36 +1,13 @@
 // Gradients of whole training steps in float64: against finite differences, and invariant where they must be.
 #include "support/catch.hpp"
 #include "support/tensors.hpp"
+#include "support/tiny_objectives.hpp"
 #include "support/tiny_run.hpp"
 
 using namespace chorale;
 using namespace chorale::test;
 
 namespace {
-
-struct Case {
-  const char* name;
-  TinyTask task;
-  std::optional<KlToBase> kl;
-};
-
-const std::vector<Case> kCases = {
-    {"label_token", {TaskKind::multiple_choice, Scoring::label_token}, std::nullopt},
-    {"option_likelihood", {TaskKind::multiple_choice, Scoring::option_likelihood}, std::nullopt},
-    {"completion", {TaskKind::completion, Scoring::label_token}, std::nullopt},
-    {"label_token, KL(member || base)",
-     {TaskKind::multiple_choice, Scoring::label_token},
-     KlToBase{0.7, KlDirection::member_to_base}},
-    {"option_likelihood, KL(base || member)",
-     {TaskKind::multiple_choice, Scoring::option_likelihood},
-     KlToBase{0.7, KlDirection::base_to_member}},
-    {"completion, KL(member || base)",
-     {TaskKind::completion, Scoring::label_token},
-     KlToBase{0.7, KlDirection::member_to_base}},
-    {"completion, KL(base || member)",
-     {TaskKind::completion, Scoring::label_token},
-     KlToBase{0.7, KlDirection::base_to_member}},
-};
 
 double total_loss(Trainer& trainer, double weight) {
   const Trainer::Gradients result = trainer.compute_gradients(0);
@@ -48,7 +25,7 @@ at::Tensor gradients_of(const TinyRunOptions& options, std::int64_t step = 0) {
 }  // namespace
 
 TEST_CASE("gradients of a training step equal finite differences for every objective") {
-  for (const Case& test : kCases) {
+  for (const ObjectiveCase& test : kObjectives) {
     INFO(test.name);
     TinyRunOptions options;
     options.task = test.task;
@@ -76,7 +53,7 @@ TEST_CASE("gradients of a training step equal finite differences for every objec
 }
 
 TEST_CASE("micro-batches add up to the whole batch") {
-  for (const Case& test : kCases) {
+  for (const ObjectiveCase& test : kObjectives) {
     INFO(test.name);
     TinyRunOptions options;
     options.task = test.task;
@@ -91,7 +68,7 @@ TEST_CASE("micro-batches add up to the whole batch") {
 }
 
 TEST_CASE("a member's gradient does not depend on its company") {
-  for (const Case& test : kCases) {
+  for (const ObjectiveCase& test : kObjectives) {
     INFO(test.name);
     TinyRunOptions options;
     options.task = test.task;
