@@ -63,8 +63,9 @@ ExampleBatcher::ExampleBatcher(const ExampleSet& set, TaskKind kind, Scoring sco
                                at::ScalarType score_type)
     : set_(set), kind_(kind), scoring_(scoring), device_(device), score_type_(score_type) {
   CHORALE_ASSERT(!set.examples.empty(), "an empty example set was let through");
-  // Flash attention takes plain sequences, and repeated passes make up for the rows that are computed again.
-  common_ = device.is_cuda() ? 0 : common_prefix(set.examples);
+  common_ = common_prefix(set.examples);
+  // On a GPU sharing costs every layer another call of attention, which a few rows of every example are not worth.
+  if (device.is_cuda() && common_ < kShortestSharedOnDevice) common_ = 0;
   row_offsets_.push_back(common_);
   std::set<std::int64_t> labels;
   for (const Example& example : set.examples) {

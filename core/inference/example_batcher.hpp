@@ -55,9 +55,9 @@ struct ExampleBatch {
 };
 
 /// Lays the examples of one set out in rows. A token prefix that all examples share is one span that all of them follow
-/// from, computed once per member and batch (on a GPU every example has its own). In option_likelihood the options are
-/// spans behind their prompt, so the prompt is computed once too; an option's last token needs no row, for nothing is
-/// predicted from it.
+/// from, computed once per member and batch (on a GPU from kShortestSharedOnDevice tokens on). In option_likelihood the
+/// options are spans behind their prompt, so the prompt is computed once too; an option's last token needs no row, for
+/// nothing is predicted from it.
 class ExampleBatcher {
  public:
   ExampleBatcher(const ExampleSet& set, TaskKind kind, Scoring scoring, at::Device device, at::ScalarType score_type);
@@ -67,6 +67,8 @@ class ExampleBatcher {
   [[nodiscard]] TaskKind kind() const { return kind_; }
   [[nodiscard]] Scoring scoring() const { return scoring_; }
   [[nodiscard]] std::int64_t choices() const { return choices_; }
+
+  static constexpr std::int64_t kShortestSharedOnDevice = 16;
 
   /// Row counts are rounded up to this by whoever runs many batches: libraries prepare code for every shape they meet,
   /// and keep it, so a new row count in every batch costs time and memory that grows with the run.

@@ -16,6 +16,7 @@
 #include "core/base/errors.hpp"
 #include "core/kernels/attention_cpu.hpp"
 #include "core/kernels/attention_flash.hpp"
+#include "core/kernels/flash_plan.hpp"
 #include "core/kernels/sent.hpp"
 
 namespace chorale {

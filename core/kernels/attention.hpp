@@ -50,10 +50,10 @@ using AttentionPlanPtr = c10::intrusive_ptr<AttentionPlan>;
 /// values; or, with `keys_values` undefined, [rows, (heads + 2*kv_heads)*head_dim] with q, k and v side by side and
 /// every row asking. Result [queries, heads*head_dim]; zero for padding rows. Differentiable in both.
 ///
-/// On the CPU in float32 and float64 one fused kernel; on CUDA in bfloat16, where no sequences share a prompt, our
-/// rotary kernel and torch's flash attention; elsewhere the plain twin. `may_overwrite`: nobody needs the inputs'
-/// values any more (they are no leaves and their own backward pass does not look at them), so that rotating may happen
-/// in place.
+/// On the CPU in float32 and float64 one fused kernel; on CUDA in bfloat16 our rotary kernel and torch's flash
+/// attention, but for sequences that ask at positions with gaps between them; elsewhere the plain twin.
+/// `may_overwrite`: nobody needs the inputs' values any more (they are no leaves and their own backward pass does not
+/// look at them), so that rotating may happen in place.
 [[nodiscard]] at::Tensor attention(const at::Tensor& queries, const at::Tensor& keys_values,
                                    const AttentionPlanPtr& plan, const HeadShape& shape, bool may_overwrite = false);
 

@@ -28,7 +28,7 @@ void for_sequences(const FlashSequences& sequences, const Body& body) {
   const auto* q = sequences.query_offsets.const_data_ptr<std::int32_t>();
   const auto* k = sequences.key_offsets.const_data_ptr<std::int32_t>();
   for (std::int64_t i = 0; i + 1 < sequences.query_offsets.size(0); ++i) {
-    if (q[i + 1] > q[i]) body(Sequence{q[i], q[i + 1] - q[i], k[i], k[i + 1] - k[i]});
+    if (q[i + 1] > q[i] && k[i + 1] > k[i]) body(Sequence{q[i], q[i + 1] - q[i], k[i], k[i + 1] - k[i]});
   }
 }
 
@@ -36,12 +36,14 @@ at::Tensor by_head(const at::Tensor& x, std::int64_t first, std::int64_t rows, s
   return x.narrow(0, first, rows).to(at::kFloat).repeat_interleave(heads / x.size(1), 1).transpose(0, 1);
 }
 
-at::Tensor scores_of(const at::Tensor& q, const at::Tensor& k) {
+at::Tensor scores_of(const at::Tensor& q, const at::Tensor& k, bool causal) {
   const std::int64_t queries = q.size(1);
   const std::int64_t keys = k.size(1);
-  const at::Tensor hidden = at::ones({queries, keys}, at::kBool).triu(keys - queries + 1);
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
-  return (at::bmm(q, k.transpose(1, 2)) * scale).masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  const at::Tensor scores = at::bmm(q, k.transpose(1, 2)) * scale;
+  if (!causal) return scores;
+  const at::Tensor hidden = at::ones({queries, keys}, at::kBool).triu(keys - queries + 1);
+  return scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
 }
 
 FlashResult plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const FlashSequences& sequences) {
@@ -50,8 +52,8 @@ FlashResult plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   result.out = at::empty(q.sizes(), q.options());
   result.log_sum = at::empty({heads, q.size(0)}, q.options().dtype(at::kFloat));
   for_sequences(sequences, [&](const Sequence& s) {
-    const at::Tensor scores =
-        scores_of(by_head(q, s.first_query, s.queries, heads), by_head(k, s.first_key, s.keys, heads));
+    const at::Tensor scores = scores_of(by_head(q, s.first_query, s.queries, heads),
+                                        by_head(k, s.first_key, s.keys, heads), sequences.causal);
     const at::Tensor total = at::logsumexp(scores, {2});
     const at::Tensor out = at::bmm((scores - total.unsqueeze(2)).exp(), by_head(v, s.first_key, s.keys, heads));
     result.out.narrow(0, s.first_query, s.queries).copy_(out.transpose(0, 1));
@@ -79,7 +81,7 @@ FlashGradients plain_backward(const at::Tensor& dout, const at::Tensor& q, const
     const at::Tensor d = by_head(dout, s.first_query, s.queries, heads);
     const at::Tensor out = by_head(result.out, s.first_query, s.queries, heads);
     const at::Tensor total = result.log_sum.narrow(1, s.first_query, s.queries).unsqueeze(2);
-    const at::Tensor p = (scores_of(q_s, k_s) - total).exp();
+    const at::Tensor p = (scores_of(q_s, k_s, sequences.causal) - total).exp();
     const at::Tensor ds = p * (at::bmm(d, v_s.transpose(1, 2)) - (d * out).sum(2, /*keepdim=*/true)) * scale;
     put(gradients.q, s.first_query, at::bmm(ds, k_s), false);
     put(gradients.k, s.first_key, at::bmm(ds.transpose(1, 2), q_s), true);
@@ -99,7 +101,7 @@ FlashResult flash_attention(const at::Tensor& q, const at::Tensor& k, const at::
   if (q.is_cpu()) return plain(q, k, v, sequences);
   auto [out, log_sum, state, unused, debug] = at::_flash_attention_forward(
       q, k, v, sequences.query_offsets, sequences.key_offsets, sequences.longest_query, sequences.longest_key,
-      /*dropout_p=*/0.0, /*is_causal=*/true, /*return_debug_mask=*/false);
+      /*dropout_p=*/0.0, sequences.causal, /*return_debug_mask=*/false);
   return {out, log_sum, state, unused};
 }
 
@@ -110,7 +112,7 @@ FlashGradients flash_attention_backward(const at::Tensor& dout, const at::Tensor
   auto [dq, dk, dv] =
       at::_flash_attention_backward(dout, q, k, v, result.out, result.log_sum, sequences.query_offsets,
                                     sequences.key_offsets, sequences.longest_query, sequences.longest_key,
-                                    /*dropout_p=*/0.0, /*is_causal=*/true, result.state, result.unused);
+                                    /*dropout_p=*/0.0, sequences.causal, result.state, result.unused);
   return {dq, dk, dv};
 }
 

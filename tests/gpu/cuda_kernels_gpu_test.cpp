@@ -53,6 +53,10 @@ TEST_CASE("flash attention over packed sequences equals the plain twin, gradient
   if (has_gpus()) twice(check_flash_attention);
 }
 
+TEST_CASE("flash attention of spans that share prompts equals the plain twin, gradients too") {
+  if (has_gpus()) twice(check_flash_attention_in_trees);
+}
+
 TEST_CASE("on the GPU an attention plan that takes over another gives what the other gives") {
   if (has_gpus()) check_flash_plan_taken_over(gpu());
 }

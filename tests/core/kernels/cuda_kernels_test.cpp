@@ -68,21 +68,20 @@ TEST_CASE("packed attention by the rotary kernel and flash attention's twin equa
   in_every_order(check_flash_attention);
 }
 
+TEST_CASE("attention of spans that share prompts, put together by generations, equals the plain one, gradients too") {
+  in_every_order(check_flash_attention_in_trees);
+}
+
 TEST_CASE("an attention plan that takes over another gives what the other gives") {
   const EmulatedKernels on;
   check_flash_plan_taken_over(at::kCPU);
 }
 
-TEST_CASE("flash attention leaves shared prompts, gaps and other types to others") {
+TEST_CASE("flash attention leaves gaps and other types to others") {
   const EmulatedKernels on;
   const HeadShape shape{2, 1, 8};
   const std::vector<std::int32_t> tokens(8, 0);
-  PackedBatch tree;
-  const std::int64_t prompt = tree.add_span(tokens.data(), tokens.data() + 4, -1, 0);
-  tree.add_span(tokens.data(), tokens.data() + 2, prompt, 0);
-  tree.end_stream();
   const at::Tensor x = at::zeros({6, 32}, at::kBFloat16);
-  CHECK_FALSE(attention_flash_takes(x, *plan_of(tree, nullptr, 8, at::kFloat, at::kCPU), shape));
   PackedBatch plain;
   plain.add_span(tokens.data(), tokens.data() + 6, -1, 0);
   plain.end_stream();

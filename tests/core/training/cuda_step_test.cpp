@@ -13,7 +13,6 @@ TEST_CASE("a bfloat16 step with all CUDA kernels, emulated, is as near to float6
     options.task = task;
     options.dtype = type;
     options.adapter.dropout = 0.2;
-    options.common = 0;
     TinyRun run(options);
     run.trainer().compute_gradients(1);
     return run.bank().gradients().to(at::kDouble);

@@ -115,11 +115,11 @@ TEST_CASE("passes of another shape are told apart") {
 TEST_CASE("recorded passes by the device's kernels see the batch at hand") {
   const EmulatedKernels on;
   for (const TinyTask& task : {TinyTask{TaskKind::multiple_choice, Scoring::label_token},
+                               TinyTask{TaskKind::multiple_choice, Scoring::option_likelihood},
                                TinyTask{TaskKind::completion, Scoring::label_token}}) {
     TinyRunOptions options;
     options.task = task;
     options.dtype = at::kBFloat16;
-    options.common = 0;  // flash attention takes sequences without a shared beginning
     TinyRun plain(options);
     options.record_passes = true;
     TinyRun recorded(options);
