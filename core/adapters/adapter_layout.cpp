@@ -57,6 +57,7 @@ AdapterLayout::AdapterLayout(const ModelConfig& model, const AdapterConfig& adap
         column += shape.out;
       }
       if (sites.empty()) continue;
+      slot.out = column;
       slot.a_offset = parameters_;
       for (AdapterSite& site : sites) {
         site.a_offset = parameters_;
@@ -81,6 +82,15 @@ const AdapterSlot* AdapterLayout::find(std::int64_t layer, LinearGroup group) co
     if (slot.layer == layer && slot.group == group) return &slot;
   }
   return nullptr;
+}
+
+std::int64_t layer_weights(const ModelConfig& model) {
+  std::int64_t weights = 0;
+  for (const std::string& linear : kAdapterTargets) {
+    const LinearShape shape = linear_shape(model, linear);
+    weights += shape.in * shape.out;
+  }
+  return weights;
 }
 
 }  // namespace chorale

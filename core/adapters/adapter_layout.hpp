@@ -29,6 +29,7 @@ struct AdapterSlot {
   std::int64_t layer = 0;
   LinearGroup group = LinearGroup::qkv;
   std::int64_t in = 0;
+  std::int64_t out = 0;  // of the whole product, adapted or not
   std::int64_t a_offset = 0;
   std::int64_t a_rows = 0;  // linears * rank
   std::int64_t b_offset = 0;
@@ -63,5 +64,8 @@ struct LinearShape {
   std::int64_t out = 0;
 };
 [[nodiscard]] LinearShape linear_shape(const ModelConfig& model, std::string_view linear);
+
+/// Weights of one decoder layer's linears.
+[[nodiscard]] std::int64_t layer_weights(const ModelConfig& model);
 
 }  // namespace chorale

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/adapters/merged_hook.hpp"
 #include "core/base/errors.hpp"
 #include "core/base/interruption.hpp"
 
@@ -79,8 +80,42 @@ at::Tensor Predictor::hidden(const ExampleBatch& batch, const LinearHook* hook) 
   return decoder_.run_layers(x, decoder_.prepare(batch.packed), prefix_.end_layer(), decoder_.config().layers, hook);
 }
 
+void Predictor::merge(Merging when, std::uint64_t bytes) {
+  merging_ = when;
+  merge_budget_ = bytes;
+}
+
+bool Predictor::merges(const AdapterBank& bank) const {
+  const std::uint64_t element = c10::elementSize(decoder_.dtype());
+  const bool possible =
+      decoder_.linear_format() == LinearFormat::plain && merged_bytes(bank.layout(), element) <= merge_budget_;
+  if (merging_ != Merging::when_less_work || !possible) return possible && merging_ == Merging::always;
+  PredictionWork work;
+  work.members = bank.member_count();
+  for (std::size_t i = examples_.begin; i < examples_.end; ++i) work.rows += batcher_.own_rows(i);
+  work.layers_again = prefix_.kept_chunks() == prefix_.chunks() ? 0 : prefix_.end_layer();
+  work.element_bytes = element;
+  work.on_gpu = decoder_.device().is_cuda();
+  const AdapterCost cost = adapter_cost(decoder_.config(), bank.layout(), bank.config().rank, work);
+  return cost.merged < cost.beside;
+}
+
 PredictionShare Predictor::share(const AdapterBank& bank, const Progress& progress) {
-  return run(bank.hook(bank.parameters(), /*training=*/false, 0).get(), bank.members(), progress);
+  PredictionShare result = empty_share(bank.members());
+  const std::size_t members = result.members.size();
+  const auto batch = static_cast<std::size_t>(batch_size_);
+  if (!merges(bank)) {
+    run(bank.hook(bank.parameters(), /*training=*/false, 0).get(), {0, members, batch}, result, progress);
+    return result;
+  }
+  for (std::size_t m = 0; m < members; ++m) {
+    const MergedHook hook(bank, static_cast<std::int64_t>(m));
+    // As many rows in a pass as all members would have.
+    run(&hook, {m, 1, batch * members}, result, [&](std::size_t done) {
+      if (progress) progress((m * examples_.size() + done) / members);
+    });
+  }
+  return result;
 }
 
 Predictions Predictor::choices(const AdapterBank& bank, const Progress& progress) {
@@ -93,7 +128,7 @@ Predictions Predictor::choices(const AdapterBank& bank, const Progress& progress
 Predictions Predictor::base_choices(const Progress& progress) {
   CHORALE_ASSERT(batcher_.kind() == TaskKind::multiple_choice, "choices are predicted for multiple choice only");
   CHORALE_ASSERT(examples_.size() == batcher_.size(), "a part of a set is no prediction of it");
-  return choice_predictions(batcher_, 1, run(nullptr, {0}, progress).values);
+  return choice_predictions(batcher_, 1, base_share(progress).values);
 }
 
 TokenPredictions Predictor::tokens(const AdapterBank& bank, const Progress& progress) {
@@ -104,11 +139,12 @@ TokenPredictions Predictor::tokens(const AdapterBank& bank, const Progress& prog
 }
 
 PredictionShare Predictor::base_share(const Progress& progress) {
-  return run(nullptr, {0}, progress);
+  PredictionShare result = empty_share({0});
+  run(nullptr, {0, 1, static_cast<std::size_t>(batch_size_)}, result, progress);
+  return result;
 }
 
-PredictionShare Predictor::run(const LinearHook* hook, std::vector<std::uint32_t> members, const Progress& progress) {
-  const at::NoGradGuard no_gradients;
+PredictionShare Predictor::empty_share(std::vector<std::uint32_t> members) const {
   const std::vector<std::size_t> offsets = cell_offsets(batcher_);
   PredictionShare result;
   result.members = std::move(members);
@@ -116,12 +152,17 @@ PredictionShare Predictor::run(const LinearHook* hook, std::vector<std::uint32_t
   result.count = offsets[examples_.end] - result.first;
   result.width = cell_shape(batcher_).width;
   result.values.resize(result.members.size() * result.count * result.width);
-  const auto step = static_cast<std::size_t>(batch_size_);
-  for (std::size_t begin = examples_.begin; begin < examples_.end; begin += step) {
+  return result;
+}
+
+void Predictor::run(const LinearHook* hook, const Members& members, PredictionShare& into, const Progress& progress) {
+  const at::NoGradGuard no_gradients;
+  const std::vector<std::size_t> offsets = cell_offsets(batcher_);
+  for (std::size_t begin = examples_.begin; begin < examples_.end; begin += members.examples) {
     stop_if_asked("batch");
-    const std::size_t end = std::min(begin + step, examples_.end);
+    const std::size_t end = std::min(begin + members.examples, examples_.end);
     const ExampleBatch batch =
-        batcher_.build(same_for_all(result.members.size(), begin, end), {.row_multiple = ExampleBatcher::kRowMultiple});
+        batcher_.build(same_for_all(members.count, begin, end), {.row_multiple = ExampleBatcher::kRowMultiple});
     const at::Tensor last = hidden(batch, hook);
     const at::Tensor scores =
         (batcher_.kind() == TaskKind::completion ? scorer_.token_scores(last, batch.scoring)
@@ -130,14 +171,13 @@ PredictionShare Predictor::run(const LinearHook* hook, std::vector<std::uint32_t
             .cpu()
             .contiguous();
     const auto* values = scores.const_data_ptr<float>();
-    const std::size_t count = (offsets[end] - offsets[begin]) * result.width;
-    for (std::size_t m = 0; m < result.members.size(); ++m) {
-      const std::size_t position = (m * result.count + offsets[begin] - result.first) * result.width;
-      std::copy_n(values + m * count, count, result.values.begin() + static_cast<std::ptrdiff_t>(position));
+    const std::size_t count = (offsets[end] - offsets[begin]) * into.width;
+    for (std::size_t m = 0; m < members.count; ++m) {
+      const std::size_t position = ((members.first + m) * into.count + offsets[begin] - into.first) * into.width;
+      std::copy_n(values + m * count, count, into.values.begin() + static_cast<std::ptrdiff_t>(position));
     }
     if (progress) progress(end - examples_.begin);
   }
-  return result;
 }
 
 }  // namespace chorale

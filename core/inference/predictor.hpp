@@ -9,6 +9,7 @@
 #include "core/ensemble/predictions.hpp"
 #include "core/inference/example_batcher.hpp"
 #include "core/inference/frozen_prefix.hpp"
+#include "core/inference/merging.hpp"
 #include "core/inference/scores.hpp"
 #include "core/model/decoder.hpp"
 
@@ -30,6 +31,12 @@ class Predictor {
   Predictor(const Decoder& decoder, const ExampleBatcher& batcher, std::int64_t lowest_layer, std::int64_t batch_size,
             const RowBudget& prefix_budget);
 
+  /// Lets members be predicted one after the other with their adapters merged into a second copy of the weights, of at
+  /// most `bytes`. At first they never are. Values differ by rounding. Weights held in fewer bits are never merged.
+  void merge(Merging when, std::uint64_t bytes);
+  /// Whether this bank's members will be.
+  [[nodiscard]] bool merges(const AdapterBank& bank) const;
+
   /// This part's predictions by every member of the bank: log-probabilities of the choices (multiple choice), or
   /// log-likelihoods of the answer tokens, whose cells are counted over the whole set (completion).
   [[nodiscard]] PredictionShare share(const AdapterBank& bank, const Progress& progress);
@@ -45,13 +52,21 @@ class Predictor {
 
  private:
   [[nodiscard]] at::Tensor hidden(const ExampleBatch& batch, const LinearHook* hook);
-  [[nodiscard]] PredictionShare run(const LinearHook* hook, std::vector<std::uint32_t> members,
-                                    const Progress& progress);
+  // Room for every value of `members`.
+  [[nodiscard]] PredictionShare empty_share(std::vector<std::uint32_t> members) const;
+  // Some of a share's members, under a hook that knows these alone.
+  struct Members {
+    std::size_t first = 0, count = 0;
+    std::size_t examples = 0;  // of each in a batch
+  };
+  void run(const LinearHook* hook, const Members& members, PredictionShare& into, const Progress& progress);
 
   const Decoder& decoder_;
   const ExampleBatcher& batcher_;
   std::int64_t batch_size_;
   IndexRange examples_;
+  Merging merging_ = Merging::never;
+  std::uint64_t merge_budget_ = 0;
   FrozenPrefix prefix_;
   Scorer scorer_;
 };

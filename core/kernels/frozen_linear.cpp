@@ -88,4 +88,9 @@ at::Tensor FrozenLinear::weight() const {
   return packed_ ? packed_->weight.to_dense() : weight_;
 }
 
+at::Tensor FrozenLinear::weight_copy() const {
+  // decoded() may be memory that other weights are decoded into.
+  return packed_ ? packed_->weight.to_dense() : weight().clone();
+}
+
 }  // namespace chorale

@@ -32,6 +32,10 @@ class FrozenLinear {
 
   /// The weight in its plain layout (a copy where it is kept in another).
   [[nodiscard]] at::Tensor weight() const;
+  /// The same as a tensor of the caller's own.
+  [[nodiscard]] at::Tensor weight_copy() const;
+  /// [out], or undefined.
+  [[nodiscard]] const at::Tensor& bias() const { return bias_; }
 
  private:
   struct Packed {

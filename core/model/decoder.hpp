@@ -39,6 +39,7 @@ class Decoder {
     return options_.dtype == at::kDouble ? at::kDouble : at::kFloat;
   }
   [[nodiscard]] at::Device device() const { return options_.device; }
+  [[nodiscard]] LinearFormat linear_format() const { return options_.linears; }
   /// Bytes of an element of what the products read and give.
   [[nodiscard]] std::uint64_t activation_bytes() const;
 

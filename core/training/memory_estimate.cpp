@@ -63,6 +63,10 @@ std::uint64_t activation_budget(std::uint64_t memory, bool on_gpu, std::uint64_t
   return std::max(memory / 8, usable > taken ? usable - taken : 0);
 }
 
+std::uint64_t merge_budget(std::uint64_t activations) {
+  return activations / 2;
+}
+
 std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu) {
   const DecoderOptions options = decoder_options(dtype, on_gpu ? at::kCUDA : at::kCPU);
   const std::uint64_t element = c10::elementSize(options.dtype);

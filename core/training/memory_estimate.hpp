@@ -29,6 +29,10 @@ namespace chorale {
 /// an eighth at least.
 [[nodiscard]] std::uint64_t activation_budget(std::uint64_t memory, bool on_gpu, std::uint64_t taken);
 
+/// Bytes that a second copy of weights may take while members are predicted with merged adapters: half of what
+/// activations may.
+[[nodiscard]] std::uint64_t merge_budget(std::uint64_t activations);
+
 /// Bytes of one member's adapter in training: parameters, gradients and two moments, and with early stopping its best
 /// state so far.
 [[nodiscard]] std::uint64_t adapter_bytes(std::int64_t parameters, bool early_stopping);

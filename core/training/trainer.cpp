@@ -101,6 +101,7 @@ Trainer::Trainer(const TrainerInputs& inputs)
     validation_ = std::make_unique<Predictor>(
         *inputs.decoder, *inputs.validation, prefix_.end_layer(), inputs.evaluation.batch_size, rest,
         share_of(inputs.validation->size(), inputs.group->rank(), inputs.group->size()));
+    validation_->merge(Merging::when_less_work, merge_budget(inputs.activation_budget));
   }
   at::Tensor base;
   if (inputs.training.kl_to_base && inputs.train->kind() == TaskKind::multiple_choice) {

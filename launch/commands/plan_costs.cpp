@@ -12,16 +12,6 @@
 namespace chorale {
 namespace {
 
-// Linear weights of one decoder layer.
-std::int64_t layer_weights(const ModelConfig& model) {
-  std::int64_t weights = 0;
-  for (const std::string& linear : kAdapterTargets) {
-    const LinearShape shape = linear_shape(model, linear);
-    weights += shape.in * shape.out;
-  }
-  return weights;
-}
-
 class Costs {
  public:
   Costs(const Recipe& recipe, const ModelConfig& model, const AdapterLayout& layout, const Plan& plan)

@@ -6,6 +6,8 @@
 #include "core/calibration/evaluate.hpp"
 #include "core/inference/example_batcher.hpp"
 #include "core/inference/predictor.hpp"
+#include "core/training/memory_estimate.hpp"
+#include "launch/training/memory_check.hpp"
 
 namespace chorale {
 namespace {
@@ -38,6 +40,16 @@ PredictionShare share_of_known(const Predictions& known, const RunWorld& run) {
   return share;
 }
 
+// The same on all ranks, so that a set is predicted in one way.
+std::uint64_t merge_budget_of(const Recipe& recipe, const Decoder& decoder, const AdapterBank& bank,
+                              const RunWorld& run) {
+  const bool on_gpu = decoder.device().is_cuda();
+  const std::uint64_t memory = run.smallest(memory_place(decoder.device(), run.world()).share());
+  const std::uint64_t taken =
+      base_bytes(decoder.config(), recipe.base.dtype, on_gpu) + static_cast<std::uint64_t>(bank.parameters().nbytes());
+  return merge_budget(activation_budget(memory, on_gpu, taken));
+}
+
 }  // namespace
 
 std::vector<const ExampleSet*> all_of(const EvaluationSets& sets) {
@@ -59,6 +71,7 @@ SetPredictions predict_sets(const std::vector<const ExampleSet*>& sets, const Re
   // Ranks have shares of nearly the same size: within a set the first one's stands for all.
   progress.start("evaluation", static_cast<std::int64_t>(total), "example");
   std::size_t before = 0;
+  const std::uint64_t merging = merge_budget_of(recipe, decoder, bank, run);
   for (const ExampleSet* set : sets) {
     const ExampleBatcher batcher(*set, recipe.task.kind, recipe.task.scoring, decoder.device(),
                                  decoder.residual_dtype());
@@ -69,6 +82,7 @@ SetPredictions predict_sets(const std::vector<const ExampleSet*>& sets, const Re
       const std::size_t size = set->examples.size();
       const IndexRange range = share_of(size, run.group().rank(), run.group().size());
       Predictor predictor(decoder, batcher, bank.layout().lowest_layer(), recipe.evaluation.batch_size, 0, range);
+      predictor.merge(Merging::when_less_work, merging);
       // Together, so that all ranks stop when one of them is asked to.
       run.world().together([&] {
         own = predictor.share(bank, [&](std::size_t done) {

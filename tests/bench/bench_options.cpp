@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "core/adapters/adapter_layout.hpp"
 #include "core/base/errors.hpp"
 #include "core/base/random.hpp"
 
@@ -37,13 +38,6 @@ std::vector<std::int64_t> layers_named(const std::string& text, std::int64_t cou
   return layers;
 }
 
-double layer_weights(const ModelConfig& config) {
-  const auto d = static_cast<double>(config.head_dim);
-  const auto hidden = static_cast<double>(config.hidden);
-  return hidden * d * static_cast<double>(2 * config.heads + 2 * config.kv_heads) +
-         3.0 * hidden * static_cast<double>(config.feed_forward);
-}
-
 struct Work {
   double body = 0.0;       // forward, products with frozen weights
   double attention = 0.0;  // forward
@@ -56,7 +50,7 @@ Work forward_of(const Options& options, const ModelConfig& config) {
   const auto layers = static_cast<double>(config.layers);
   const auto hidden = static_cast<double>(config.hidden);
   Work work;
-  work.body = 2.0 * layer_weights(config) * layers * tokens;
+  work.body = 2.0 * static_cast<double>(layer_weights(config)) * layers * tokens;
   work.attention = 2.0 * static_cast<double>(options.sequence * config.heads * config.head_dim) * layers * tokens;
   work.head = 2.0 * hidden * static_cast<double>(config.vocabulary) * outputs;
   return work;

@@ -25,8 +25,10 @@ struct Options {
   std::int64_t batch = 8;
   std::int64_t sequence = 32;
   std::int64_t rank = 16;
+  double memory = 0.0;  // GB that a GPU is taken to have; 0: what it has
   std::int64_t steps = 20;
-  std::int64_t turn = 1;  // steps between two looks at the clock
+  std::int64_t batches = 1;  // of an evaluation's set
+  std::int64_t turn = 1;     // steps between two looks at the clock
   int threads = 0;
   bool answer_only = false;
   bool share_batch = false;

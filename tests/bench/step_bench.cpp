@@ -1,7 +1,7 @@
 // Times optimiser steps of M members on a random base: all in one Trainer (--variant fused), or M Trainers of one
 // member each, one after the other (--variant separate); or evaluations of M members (--variant evaluate,
-// evaluate-separate). Under mpirun the fused members are placed on the ranks as in training. Rank 0 prints one JSON
-// line.
+// evaluate-separate, evaluate-merged). Under mpirun the fused members are placed on the ranks as in training. Rank 0
+// prints one JSON line.
 #include <fmt/format.h>
 #include <malloc.h>
 
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -117,6 +118,8 @@ class Work {
     if (options_.variant.starts_with("evaluate")) {
       const std::int64_t lowest = options_.no_prefix ? 0 : part.bank->layout().lowest_layer();
       part.predictor = std::make_unique<Predictor>(decoder_, set_, lowest, options_.batch, 0);
+      const bool merged = options_.variant == "evaluate-merged";
+      part.predictor->merge(merged ? Merging::always : Merging::never, std::numeric_limits<std::uint64_t>::max());
     } else {
       LastLosses& observer = parts_.empty() ? first_ : others_;
       TrainerInputs inputs = trainer_inputs(options_, decoder_, set_, *part.bank, group_, observer);
@@ -165,6 +168,7 @@ std::string variant_name(const Options& options) {
   if (options.variant == "fused") return "chorale";
   if (options.variant == "separate") return "chorale, one member at a time";
   if (options.variant == "evaluate") return "chorale, evaluation";
+  if (options.variant == "evaluate-merged") return "chorale, evaluation with merged adapters";
   return "chorale, evaluation of one member at a time";
 }
 
@@ -200,7 +204,8 @@ void measure(Options options, World& world) {
   }
 
   const TaskKind kind = options.answer_only ? TaskKind::multiple_choice : TaskKind::completion;
-  const ExampleSet set = random_examples(options, config, evaluation ? 1 : kStepsPerEpoch);
+  const ExampleSet set =
+      random_examples(options, config, evaluation ? static_cast<std::size_t>(options.batches) : kStepsPerEpoch);
   const ExampleBatcher batcher(set, kind, Scoring::label_token, device, decoder.residual_dtype());
   std::vector<std::uint32_t> members(static_cast<std::size_t>(place.members));
   std::iota(members.begin(), members.end(), static_cast<std::uint32_t>(place.first_member));
@@ -224,8 +229,9 @@ void measure(Options options, World& world) {
   const double memory = largest(world, peak_gigabytes(device));
   // Once more, for another program may have been starting the first time.
   const double best = std::max(peak, peak_operations(device, decoder.dtype()));
-  const std::int64_t tokens = options.batch * options.sequence;
-  const double operations = evaluation ? evaluation_operations(options, config) : step_operations(options, config);
+  const std::int64_t tokens = options.batch * options.sequence * (evaluation ? options.batches : 1);
+  const double operations = evaluation ? evaluation_operations(options, config) * static_cast<double>(options.batches)
+                                       : step_operations(options, config);
   const double ranks = device.is_cpu() ? static_cast<double>(world.size()) : 1.0;
   nlohmann::json result = {
       {"variant", variant_name(options) + (options.no_prefix ? ", prefix per member and step" : "")},
@@ -259,7 +265,7 @@ void measure(Options options, World& world) {
 
 void add_options(CLI::App& app, Options& options) {
   app.add_option("--variant", options.variant)
-      ->check(CLI::IsMember({"fused", "separate", "evaluate", "evaluate-separate"}));
+      ->check(CLI::IsMember({"fused", "separate", "evaluate", "evaluate-separate", "evaluate-merged"}));
   app.add_option("--device", options.device)->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--recompute", options.recompute, "activations computed again: none, light or full");
   app.add_option("--dtype", options.dtype, "auto: bfloat16 on a GPU, float32 on a CPU");
@@ -271,6 +277,8 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--targets", options.targets, "qv, or all linear layers");
   app.add_option("--layers", options.layers, "layers with adapters: all, top-quarter, FIRST or FIRST-LAST");
   app.add_option("--steps", options.steps, "timed steps")->check(CLI::PositiveNumber);
+  app.add_option("--memory", options.memory, "GB of a GPU's memory to use (0: all)")->check(CLI::NonNegativeNumber);
+  app.add_option("--batches", options.batches, "of the set that is evaluated")->check(CLI::PositiveNumber);
   app.add_option("--turn", options.turn, "steps between two looks at the clock")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "0: all cores");
   app.add_flag("--answer-only", options.answer_only, "loss on a label token behind each example, not on all tokens");

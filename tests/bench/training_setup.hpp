@@ -37,7 +37,8 @@ inline TrainerInputs trainer_inputs(const Options& options, const Decoder& decod
   if (options.recompute == "full") inputs.training.recompute = Recompute::full;
   if (decoder.device().is_cuda()) {
     const std::uint64_t base = base_bytes(decoder.config(), BaseDtype::bfloat16, true);
-    inputs.activation_budget = activation_budget(gpu_memory(decoder.device()), true, base);
+    const auto asked = static_cast<std::uint64_t>(options.memory * 1e9);
+    inputs.activation_budget = activation_budget(asked > 0 ? asked : gpu_memory(decoder.device()), true, base);
   }
   inputs.group = &group;
   inputs.observer = &observer;
