@@ -36,10 +36,11 @@ std::string shortage(std::string_view what) {
 }
 
 Failure out_of_memory(std::string_view what) {
-  return {ExitCode::usage,
-          fmt::format("out of memory{}. Lower training.micro_batch_size, evaluation.batch_size, data.max_tokens or "
-                      "ensemble.members, or set base.dtype: bfloat16 or training.prefix_cache: off.",
-                      shortage(what))};
+  return {
+      ExitCode::usage,
+      fmt::format("out of memory{}. Lower training.micro_batch_size, evaluation.batch_size, data.max_tokens or "
+                  "ensemble.members, or set training.recompute: full, training.prefix_cache: off or base.dtype: nf4.",
+                  shortage(what))};
 }
 
 bool tells_of_memory(std::string_view what) {

@@ -19,6 +19,8 @@ std::vector<std::vector<std::size_t>> same_for_all(std::size_t members, std::siz
   return std::vector<std::vector<std::size_t>>(members, examples);
 }
 
+constexpr std::size_t kBatchesAhead = 8;
+
 // First cell of every example, and one past the last.
 std::vector<std::size_t> cell_offsets(const ExampleBatcher& batcher) {
   const bool by_token = batcher.kind() == TaskKind::completion;
@@ -158,26 +160,40 @@ PredictionShare Predictor::empty_share(std::vector<std::uint32_t> members) const
 void Predictor::run(const LinearHook* hook, const Members& members, PredictionShare& into, const Progress& progress) {
   const at::NoGradGuard no_gradients;
   const std::vector<std::size_t> offsets = cell_offsets(batcher_);
+  struct Scored {
+    std::size_t begin, end;  // examples
+    at::Tensor scores;
+  };
+  std::vector<Scored> waiting;
+  const auto read = [&] {
+    for (const Scored& batch : waiting) {
+      const at::Tensor scores = batch.scores.to(at::kFloat).cpu().contiguous();
+      const auto* values = scores.const_data_ptr<float>();
+      const std::size_t count = (offsets[batch.end] - offsets[batch.begin]) * into.width;
+      for (std::size_t m = 0; m < members.count; ++m) {
+        const std::size_t position =
+            ((members.first + m) * into.count + offsets[batch.begin] - into.first) * into.width;
+        std::copy_n(values + m * count, count, into.values.begin() + static_cast<std::ptrdiff_t>(position));
+      }
+    }
+    if (progress && !waiting.empty()) progress(waiting.back().end - examples_.begin);
+    waiting.clear();
+  };
+  // Reading waits for a device: batches are given to it ahead of that.
+  const std::size_t ahead = decoder_.device().is_cpu() ? 1 : kBatchesAhead;
   for (std::size_t begin = examples_.begin; begin < examples_.end; begin += members.examples) {
     stop_if_asked("batch");
     const std::size_t end = std::min(begin + members.examples, examples_.end);
     const ExampleBatch batch =
         batcher_.build(same_for_all(members.count, begin, end), {.row_multiple = ExampleBatcher::kRowMultiple});
     const at::Tensor last = hidden(batch, hook);
-    const at::Tensor scores =
-        (batcher_.kind() == TaskKind::completion ? scorer_.token_scores(last, batch.scoring)
-                                                 : scorer_.choice_log_probabilities(last, batch.scoring))
-            .to(at::kFloat)
-            .cpu()
-            .contiguous();
-    const auto* values = scores.const_data_ptr<float>();
-    const std::size_t count = (offsets[end] - offsets[begin]) * into.width;
-    for (std::size_t m = 0; m < members.count; ++m) {
-      const std::size_t position = ((members.first + m) * into.count + offsets[begin] - into.first) * into.width;
-      std::copy_n(values + m * count, count, into.values.begin() + static_cast<std::ptrdiff_t>(position));
-    }
-    if (progress) progress(end - examples_.begin);
+    waiting.push_back({begin, end,
+                       batcher_.kind() == TaskKind::completion
+                           ? scorer_.token_scores(last, batch.scoring)
+                           : scorer_.choice_log_probabilities(last, batch.scoring)});
+    if (waiting.size() >= ahead) read();
   }
+  read();
 }
 
 }  // namespace chorale
