@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <sched.h>
@@ -39,7 +40,10 @@ c10::Device choose_device(const std::string& name, std::int64_t position) {
   const std::string reason = why_no_gpu();
   if (reason.empty()) {
     const std::int64_t devices = std::max<std::int64_t>(1, at::detail::getCUDAHooks().deviceCount());
-    return {c10::kCUDA, static_cast<c10::DeviceIndex>(position % devices)};
+    const c10::Device device(c10::kCUDA, static_cast<c10::DeviceIndex>(position % devices));
+    // What is not asked about a tensor (streams, graphs, pinned memory) belongs to the current device.
+    c10::impl::getDeviceGuardImpl(c10::kCUDA)->setDevice(device);
+    return device;
   }
   if (name == "cuda")
     throw UsageError(fmt::format("base.device: cuda was asked for, but {}. Use auto or cpu.", reason));
