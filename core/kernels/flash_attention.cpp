@@ -40,7 +40,7 @@ at::Tensor scores_of(const at::Tensor& q, const at::Tensor& k, bool causal) {
   const std::int64_t queries = q.size(1);
   const std::int64_t keys = k.size(1);
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
-  const at::Tensor scores = at::bmm(q, k.transpose(1, 2)) * scale;
+  at::Tensor scores = at::bmm(q, k.transpose(1, 2)) * scale;
   if (!causal) return scores;
   const at::Tensor hidden = at::ones({queries, keys}, at::kBool).triu(keys - queries + 1);
   return scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
