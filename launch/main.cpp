@@ -1,7 +1,6 @@
 // chorale COMMAND ...: parses the command line, runs one command on the ranks that take part in it, and turns what it
 // throws into a message and an exit code. Nothing else in the program ends the process, or the world.
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "core/base/errors.hpp"
 #include "core/base/nearest.hpp"
 #include "core/base/printable.hpp"
+#include "core/base/process_memory.hpp"
 #include "core/model/torch_version.hpp"
 #include "distributed/world.hpp"
 #include "launch/build_id.hpp"
@@ -67,14 +67,6 @@ void add_commands(CLI::App& app, World& world) {
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
     add_common_options(*command, world.is_root());
   }
-}
-
-// The allocator gives freed blocks above a threshold straight back to the kernel, and the next step's activations then
-// fault in every page again, which costs more than some of the arithmetic. Keep them.
-void keep_freed_memory() {
-  constexpr int kOneGiB = 1 << 30;
-  mallopt(M_MMAP_THRESHOLD, kOneGiB);
-  mallopt(M_TRIM_THRESHOLD, kOneGiB);
 }
 
 // CLI11 would call a mistyped command an unexpected argument.
@@ -232,7 +224,7 @@ int run(int argc, char** argv, World& world) {
 }  // namespace chorale
 
 int main(int argc, char** argv) {
-  chorale::keep_freed_memory();
+  chorale::prepare_process_memory();
   // A closed pipe is noticed where results are written; it must not kill a run in the middle of training.
   std::signal(SIGPIPE, SIG_IGN);
   // Likewise a file that grows past its limit: the failing write has a message and an exit code of its own.

@@ -80,16 +80,27 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-void release_pages(std::span<const std::byte> mapped) noexcept {
-  if (mapped.empty()) {
-    return;
-  }
+namespace {
+
+// On the whole pages around a range: they belong to the same read-only map, so that a neighbour's bytes come to no
+// harm.
+void advise(std::span<const std::byte> mapped, int advice) noexcept {
+  if (mapped.empty()) return;
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto first = reinterpret_cast<std::uintptr_t>(mapped.data());
-  // Whole pages around the range: they belong to the same read-only map, so dropping a neighbour's bytes is harmless.
   const std::uintptr_t begin = first / page * page;
   const std::uintptr_t end = (first + mapped.size() + page - 1) / page * page;
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+
+}  // namespace
+
+void read_ahead(std::span<const std::byte> mapped) noexcept {
+  advise(mapped, MADV_WILLNEED);
+}
+
+void release_pages(std::span<const std::byte> mapped) noexcept {
+  advise(mapped, MADV_DONTNEED);
 }
 
 }  // namespace chorale

@@ -28,6 +28,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+/// Asks the kernel to read `mapped` (a part of a MappedFile) from its disk in the background.
+void read_ahead(std::span<const std::byte> mapped) noexcept;
+
 /// Drops the pages under `mapped` (a part of a MappedFile) from this process's resident memory. They come back from the
 /// page cache or the file at the next access; the contents never change.
 void release_pages(std::span<const std::byte> mapped) noexcept;

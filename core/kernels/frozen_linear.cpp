@@ -60,6 +60,10 @@ FrozenLinear::FrozenLinear(at::Tensor weight, at::Tensor bias) : weight_(std::mo
   }
 }
 
+bool FrozenLinear::copies(at::Device device, at::ScalarType type) {
+  return has_onednn_linear(device, type);
+}
+
 FrozenLinear::FrozenLinear(CompactWeightPtr weight, at::Tensor bias)
     : bias_(std::move(bias)), compact_(std::move(weight)) {}
 

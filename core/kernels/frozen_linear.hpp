@@ -20,6 +20,8 @@ class FrozenLinear {
  public:
   FrozenLinear() = default;
   explicit FrozenLinear(at::Tensor weight, at::Tensor bias = at::Tensor());
+  /// Whether a weight of this kind is laid out anew, so that the one given may change afterwards.
+  [[nodiscard]] static bool copies(at::Device device, at::ScalarType type);
   explicit FrozenLinear(CompactWeightPtr weight, at::Tensor bias = at::Tensor());
 
   /// x: [rows, in] of the weight's type -> [rows, out]. Differentiable in x. On the CPU x may be float32 whatever the

@@ -9,9 +9,12 @@
 
 namespace chorale {
 
+bool has_onednn_linear(at::Device device, at::ScalarType type) {
+  return device.is_cpu() && (type == at::kFloat || type == at::kBFloat16) && at::globalContext().hasMKLDNN();
+}
+
 bool has_onednn_linear(const at::Tensor& weight) {
-  const bool type = weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16;
-  return weight.is_cpu() && type && at::globalContext().hasMKLDNN();
+  return has_onednn_linear(weight.device(), weight.scalar_type());
 }
 
 // Operators without a C++ function of their own.

@@ -6,6 +6,7 @@
 namespace chorale {
 
 /// Whether it is there: on the CPU in float32 and bfloat16.
+[[nodiscard]] bool has_onednn_linear(at::Device device, at::ScalarType type);
 [[nodiscard]] bool has_onednn_linear(const at::Tensor& weight);
 
 /// The weight [out, in] in the order the product reads it: for weights that are multiplied often.

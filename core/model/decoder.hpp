@@ -17,6 +17,8 @@
 
 namespace chorale {
 
+class WeightReader;
+
 struct DecoderOptions {
   at::ScalarType dtype = at::kFloat;  // of weights and products: float32, bfloat16, or float64 for gradient checks
   at::Device device = at::kCPU;
@@ -30,7 +32,7 @@ struct DecoderOptions {
 /// the products are computed in.
 class Decoder {
  public:
-  /// Decodes every tensor once. Throws InputError through BaseFiles.
+  /// Reads every tensor once, the next layer ahead from the disk. Throws InputError through BaseFiles.
   Decoder(const BaseFiles& files, const DecoderOptions& options);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
@@ -76,9 +78,8 @@ class Decoder {
                                  std::int64_t index, const LinearHook* hook, Recompute recompute) const;
   [[nodiscard]] at::Tensor run_layer_twice(const at::Tensor& x, const PreparedBatch& batch, std::int64_t index,
                                            const LinearHook& hook) const;
-  [[nodiscard]] at::Tensor read(const BaseFiles& files, const std::vector<std::string>& names,
-                                at::ScalarType type) const;
-  [[nodiscard]] FrozenLinear read_linear(const BaseFiles& files, std::int64_t layer, LinearGroup group) const;
+  [[nodiscard]] FrozenLinear read_linear(const BaseFiles& files, WeightReader& reader, std::int64_t layer,
+                                         LinearGroup group) const;
 
   ModelConfig config_;
   DecoderOptions options_;

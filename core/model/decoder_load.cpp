@@ -1,13 +1,14 @@
-// Reading a decoder's weights: linears that share their input are laid one below the other as they are decoded.
-#include <ATen/ops/empty.h>
+// Reading a decoder's weights: linears that share their input are laid one below the other as they are read.
 #include <fmt/format.h>
 
-#include <span>
+#include <string>
+#include <vector>
 
 #include "core/base/errors.hpp"
 #include "core/base/interruption.hpp"
 #include "core/model/decoder.hpp"
 #include "core/model/rotary.hpp"
+#include "core/model/weight_reader.hpp"
 
 namespace chorale {
 namespace {
@@ -17,21 +18,19 @@ std::string linear_name(std::int64_t layer, std::string_view linear, const char*
   return fmt::format("model.layers.{}.{}.{}.{}", layer, attention ? "self_attn" : "mlp", linear, part);
 }
 
-// The tensors one below the other, in float32 on the CPU.
-at::Tensor read_stacked(const BaseFiles& files, const std::vector<std::string>& names) {
-  std::vector<std::int64_t> shape = files.shape(names.front());
-  std::int64_t rows = 0;
-  for (const std::string& name : names) rows += files.shape(name)[0];
-  shape[0] = rows;
-  at::Tensor tensor = at::empty(shape, at::kFloat);
-  auto* next = tensor.mutable_data_ptr<float>();
-  for (const std::string& name : names) {
-    std::size_t count = 1;
-    for (const std::int64_t size : files.shape(name)) count *= static_cast<std::size_t>(size);
-    files.read(name, std::span<float>(next, count));
-    next += count;
+// A layer's tensors, in no order.
+std::vector<std::string> names_of_layer(const BaseFiles& files, std::int64_t layer) {
+  std::vector<std::string> names;
+  for (const char* norm : {"input_layernorm", "post_attention_layernorm"}) {
+    names.push_back(fmt::format("model.layers.{}.{}.weight", layer, norm));
   }
-  return tensor;
+  for (const LinearGroup group : {LinearGroup::qkv, LinearGroup::o, LinearGroup::gate_up, LinearGroup::down}) {
+    for (const std::string_view linear : linears_of(group)) {
+      names.push_back(linear_name(layer, linear, "weight"));
+      if (files.has(linear_name(layer, linear, "bias"))) names.push_back(linear_name(layer, linear, "bias"));
+    }
+  }
+  return names;
 }
 
 }  // namespace
@@ -56,49 +55,54 @@ Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
       options_(options),
       rotations_(inverse_frequencies(files.config()), residual_dtype(), options.device),
       scratch_(std::make_shared<WeightScratch>()) {
-  embedding_ = read(files, {"model.embed_tokens.weight"}, options_.dtype);
-  head_ = config_.tied_head ? embedding_ : read(files, {"lm_head.weight"}, options_.dtype);
-  final_norm_ = read(files, {"model.norm.weight"}, residual_dtype());
+  WeightReader reader(files, options.device);
+  embedding_ = reader.read({"model.embed_tokens.weight"}, options_.dtype);
+  head_ = config_.tied_head ? embedding_ : reader.read({"lm_head.weight"}, options_.dtype);
+  final_norm_ = reader.read({"model.norm.weight"}, residual_dtype());
   layers_.reserve(static_cast<std::size_t>(config_.layers));
   for (std::int64_t i = 0; i < config_.layers; ++i) {
     stop_if_asked("layer");
+    if (i + 1 < config_.layers) {
+      for (const std::string& name : names_of_layer(files, i + 1)) files.read_ahead(name);
+    }
     Layer layer;
     const auto norm = [&](const char* name) {
-      return read(files, {fmt::format("model.layers.{}.{}.weight", i, name)}, residual_dtype());
+      return reader.read({fmt::format("model.layers.{}.{}.weight", i, name)}, residual_dtype());
     };
     layer.attention_norm = norm("input_layernorm");
     layer.feed_forward_norm = norm("post_attention_layernorm");
+    const auto linear = [&](LinearGroup group) { return read_linear(files, reader, i, group); };
     if (i + 1 == config_.layers) {
-      layer.q = read_linear(files, i, LinearGroup::q);
-      layer.kv = read_linear(files, i, LinearGroup::kv);
+      layer.q = linear(LinearGroup::q);
+      layer.kv = linear(LinearGroup::kv);
     } else {
-      layer.qkv = read_linear(files, i, LinearGroup::qkv);
+      layer.qkv = linear(LinearGroup::qkv);
     }
-    layer.o = read_linear(files, i, LinearGroup::o);
-    layer.gate_up = read_linear(files, i, LinearGroup::gate_up);
-    layer.down = read_linear(files, i, LinearGroup::down);
+    layer.o = linear(LinearGroup::o);
+    layer.gate_up = linear(LinearGroup::gate_up);
+    layer.down = linear(LinearGroup::down);
     layers_.push_back(std::move(layer));
   }
   files.release_pages();
 }
 
-at::Tensor Decoder::read(const BaseFiles& files, const std::vector<std::string>& names, at::ScalarType type) const {
-  return read_stacked(files, names).to(type).to(options_.device);
-}
-
-FrozenLinear Decoder::read_linear(const BaseFiles& files, std::int64_t layer, LinearGroup group) const {
+FrozenLinear Decoder::read_linear(const BaseFiles& files, WeightReader& reader, std::int64_t layer,
+                                  LinearGroup group) const {
   std::vector<std::string> weights;
   std::vector<std::string> biases;
   for (const std::string_view linear : linears_of(group)) {
     weights.push_back(linear_name(layer, linear, "weight"));
     if (files.has(linear_name(layer, linear, "bias"))) biases.push_back(linear_name(layer, linear, "bias"));
   }
-  at::Tensor bias = biases.empty() ? at::Tensor() : read(files, biases, options_.dtype);
+  at::Tensor bias = biases.empty() ? at::Tensor() : reader.read(biases, options_.dtype);
   if (options_.linears != LinearFormat::plain) {
     const CompactOptions compact{options_.dtype, options_.device, scratch_};
-    return FrozenLinear(make_compact_weight(options_.linears, read_stacked(files, weights), compact), std::move(bias));
+    return FrozenLinear(make_compact_weight(options_.linears, reader.borrow(weights, at::kFloat), compact),
+                        std::move(bias));
   }
-  return FrozenLinear(read(files, weights, options_.dtype), std::move(bias));
+  const bool copied = FrozenLinear::copies(options_.device, options_.dtype);
+  return FrozenLinear(copied ? reader.borrow(weights, options_.dtype) : reader.read(weights, options_.dtype),
+                      std::move(bias));
 }
 
 }  // namespace chorale

@@ -77,6 +77,15 @@ std::unique_ptr<BaseFiles> open_directory(const std::string& path) {
 
 }  // namespace
 
+std::optional<StorageType> BaseFiles::stored_as(std::string_view /*name*/) const {
+  return std::nullopt;
+}
+
+void BaseFiles::copy_rows(std::string_view name, std::int64_t /*first*/, std::int64_t /*count*/,
+                          std::span<std::byte> /*out*/) const {
+  throw InternalError("a tensor without a stored form: " + std::string(name));
+}
+
 std::unique_ptr<BaseFiles> open_base(const std::string& path) {
   std::error_code problem;
   const auto status = std::filesystem::status(path, problem);

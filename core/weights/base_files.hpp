@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,11 +37,22 @@ class BaseFiles {
   /// Rows [first, first + count) of the tensor read() gives (elements of a vector count as rows). Like read(), safe to
   /// call from several threads at once, so that large tensors can be decoded in parallel.
   virtual void read_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<float> out) const = 0;
-  /// Lets the kernel drop the mapped pages read so far (they come back from the file when needed).
+  /// How the tensor's elements are stored; nothing where they are in no file but made by read().
+  [[nodiscard]] virtual std::optional<StorageType> stored_as(std::string_view name) const;
+  /// The rows that read_rows() gives, in their stored form; out.size() must be what they take. Only for tensors of
+  /// which stored_as() knows something, and for several threads at once.
+  virtual void copy_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<std::byte> out) const;
+  /// Lets the kernel read the tensor from the disk in the background, for it will be needed soon.
+  virtual void read_ahead(std::string_view /*name*/) const {}
+  /// Lets the kernel drop the mapped pages of one tensor, or of all (they come back from the file when needed).
+  virtual void release(std::string_view /*name*/) const {}
   virtual void release_pages() const = 0;
-  /// SHA-256 (hex) over the tensors' file bytes in order of their names in the file. Computed once, and remembered; for
-  /// one thread.
+  /// SHA-256 (hex) over the tensors' file bytes in order of their names in the file. Computed once, and remembered;
+  /// while one thread computes it others that ask wait, and may read tensors.
   [[nodiscard]] virtual std::string fingerprint() const = 0;
+  /// The same in a thread beside the program's own, which requests to stop the program (core/base/interruption.hpp) do
+  /// not concern: breaks off, with an empty result, when `stop` says so.
+  [[nodiscard]] virtual std::string fingerprint_until(const std::stop_token& /*stop*/) const { return fingerprint(); }
 };
 
 /// Opens `path`: a .gguf file, or a directory with config.json and model.safetensors or

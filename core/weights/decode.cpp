@@ -122,6 +122,14 @@ void decode_elements(StorageType type, const std::byte* from, std::span<float> o
   throw InternalError("a storage type without a decoder");
 }
 
+std::span<const std::byte> stored_rows(const TensorView& tensor, std::int64_t first, std::int64_t count) {
+  const std::int64_t rows = row_count(tensor);
+  CHORALE_ASSERT(first >= 0 && count >= 0 && first <= rows && count <= rows - first, "rows outside " + tensor.name);
+  const std::int64_t bytes = row_bytes(tensor);
+  CHORALE_ASSERT(std::cmp_less_equal((first + count) * bytes, tensor.bytes.size()), "short bytes of " + tensor.name);
+  return tensor.bytes.subspan(static_cast<std::size_t>(first * bytes), static_cast<std::size_t>(count * bytes));
+}
+
 }  // namespace
 
 float float_from_half(std::uint16_t bits) {
@@ -162,18 +170,21 @@ std::int64_t row_count(const TensorView& tensor) {
   return rows;
 }
 
-void decode_rows(const TensorView& tensor, std::int64_t first, std::int64_t count, std::span<float> out) {
-  const std::int64_t length = row_length(tensor);
-  const std::int64_t rows = row_count(tensor);
-  CHORALE_ASSERT(first >= 0 && count >= 0 && first <= rows && count <= rows - first, "rows outside " + tensor.name);
-  CHORALE_ASSERT(std::cmp_equal(out.size(), count * length), "wrong room for rows of " + tensor.name);
+std::int64_t row_bytes(const TensorView& tensor) {
   const BlockLayout layout = block_layout(tensor.type);
-  const std::int64_t row_bytes = length / layout.elements * layout.bytes;
-  CHORALE_ASSERT(std::cmp_less_equal((first + count) * row_bytes, tensor.bytes.size()),
-                 "short bytes of " + tensor.name);
-  if (!out.empty()) {
-    decode_elements(tensor.type, tensor.bytes.data() + first * row_bytes, out);
-  }
+  return row_length(tensor) / layout.elements * layout.bytes;
+}
+
+void decode_rows(const TensorView& tensor, std::int64_t first, std::int64_t count, std::span<float> out) {
+  CHORALE_ASSERT(std::cmp_equal(out.size(), count * row_length(tensor)), "wrong room for rows of " + tensor.name);
+  const std::span<const std::byte> stored = stored_rows(tensor, first, count);
+  if (!out.empty()) decode_elements(tensor.type, stored.data(), out);
+}
+
+void copy_rows(const TensorView& tensor, std::int64_t first, std::int64_t count, std::span<std::byte> out) {
+  const std::span<const std::byte> stored = stored_rows(tensor, first, count);
+  CHORALE_ASSERT(out.size() == stored.size(), "wrong room for rows of " + tensor.name);
+  if (!out.empty()) std::memcpy(out.data(), stored.data(), stored.size());
 }
 
 void decode(const TensorView& tensor, std::span<float> out) {

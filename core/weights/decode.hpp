@@ -22,10 +22,16 @@ struct BlockLayout {
 [[nodiscard]] std::int64_t row_length(const TensorView& tensor);
 [[nodiscard]] std::int64_t row_count(const TensorView& tensor);
 
+/// Bytes of a row in its stored form.
+[[nodiscard]] std::int64_t row_bytes(const TensorView& tensor);
+
 /// Decodes rows [first, first + count) to float32, row-major; out.size() must be count * row_length(tensor), and the
 /// rows must be inside the tensor. Touches nothing shared: different threads may decode different rows at the same
 /// time.
 void decode_rows(const TensorView& tensor, std::int64_t first, std::int64_t count, std::span<float> out);
+
+/// The same rows as they are stored; out.size() must be count * row_bytes(tensor).
+void copy_rows(const TensorView& tensor, std::int64_t first, std::int64_t count, std::span<std::byte> out);
 
 /// IEEE 754 half and bfloat16 bit patterns to float32, exactly; NaN stays NaN.
 [[nodiscard]] float float_from_half(std::uint16_t bits);

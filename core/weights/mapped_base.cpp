@@ -4,11 +4,15 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <map>
+#include <mutex>
 #include <set>
+#include <stop_token>
 #include <utility>
 
 #include "core/base/errors.hpp"
+#include "core/base/heartbeat.hpp"
 #include "core/base/interruption.hpp"
 #include "core/base/mapped_file.hpp"
 #include "core/base/nearest.hpp"
@@ -24,6 +28,11 @@ struct Entry {
   const TensorView* tensor = nullptr;
   std::int64_t rotary_heads = 0;  // 0: rows are read as they lie
 };
+
+template <typename Element>
+std::span<Element> part_of(std::span<Element> all, std::int64_t first, std::int64_t count) {
+  return all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+}
 
 class MappedBase : public BaseFiles {
  public:
@@ -48,6 +57,12 @@ class MappedBase : public BaseFiles {
   }
 
   void read_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<float> out) const override;
+  std::optional<StorageType> stored_as(std::string_view name) const override { return entry(name).tensor->type; }
+  void copy_rows(std::string_view name, std::int64_t first, std::int64_t count,
+                 std::span<std::byte> out) const override;
+
+  void read_ahead(std::string_view name) const override { chorale::read_ahead(entry(name).tensor->bytes); }
+  void release(std::string_view name) const override { chorale::release_pages(entry(name).tensor->bytes); }
 
   void release_pages() const override {
     for (const TensorView& tensor : layout_.source->tensors()) {
@@ -56,16 +71,36 @@ class MappedBase : public BaseFiles {
   }
 
   std::string fingerprint() const override {
+    return fingerprint_between([] {
+      stop_if_asked("tensor");
+      return true;
+    });
+  }
+  std::string fingerprint_until(const std::stop_token& stop) const override {
+    return fingerprint_between([&stop] {
+      beat();
+      return !stop.stop_requested();
+    });
+  }
+
+ private:
+  // goes_on() is asked between pieces; empty when it says no.
+  template <typename GoesOn>
+  std::string fingerprint_between(const GoesOn& goes_on) const {
+    constexpr std::size_t kPiece = std::size_t{64} << 20U;
+    const std::lock_guard<std::mutex> lock(fingerprint_mutex_);
     if (!fingerprint_.empty()) return fingerprint_;
     Sha256 hash;
     for (const TensorView& tensor : layout_.source->tensors()) {
-      stop_if_asked("tensor");
-      hash.update(tensor.bytes);
+      for (std::size_t done = 0; done < tensor.bytes.size(); done += kPiece) {
+        if (!goes_on()) return "";
+        hash.update(tensor.bytes.subspan(done, std::min(kPiece, tensor.bytes.size() - done)));
+      }
+      chorale::release_pages(tensor.bytes);
     }
     return fingerprint_ = hash.finish();
   }
 
- private:
   struct Matrix {
     std::int64_t rows = 0;
     std::int64_t columns = 0;
@@ -77,12 +112,19 @@ class MappedBase : public BaseFiles {
     return {shape.front(), shape.size() > 1 ? shape.back() : 1};
   }
 
+  static void check_rows(std::string_view name, const Entry& from, std::int64_t first, std::int64_t count) {
+    const std::int64_t rows = matrix(from).rows;
+    CHORALE_ASSERT(first >= 0 && count >= 0 && first <= rows && count <= rows - first,
+                   "rows outside " + std::string(name));
+  }
+
   const TensorView& checked(const ExpectedTensor& expected) const;
   void report_unused(const std::set<const TensorView*>& used) const;
   const Entry& entry(std::string_view name) const;
 
   BaseLayout layout_;
   std::map<std::string, Entry, std::less<>> entries_;
+  mutable std::mutex fingerprint_mutex_;
   mutable std::string fingerprint_;  // once it was asked for: gigabytes were read for it
 };
 
@@ -142,30 +184,50 @@ const Entry& MappedBase::entry(std::string_view name) const {
   return found->second;
 }
 
-void MappedBase::read_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<float> out) const {
-  const Entry& from = entry(name);
-  const auto [rows, columns] = matrix(from);
-  CHORALE_ASSERT(first >= 0 && count >= 0 && first <= rows && count <= rows - first,
-                 "rows outside " + std::string(name));
-  CHORALE_ASSERT(std::cmp_equal(out.size(), count * columns), "wrong room for rows of " + std::string(name));
-  // The library's own row functions see a vector as one row; here each of its elements is one.
-  TensorView tensor = *from.tensor;
-  if (tensor.shape.size() == 1) {
-    tensor.shape.push_back(1);
-  }
-  if (from.rotary_heads == 0) {
-    decode_rows(tensor, first, count, out);
-    return;
-  }
+// The library's own row functions see a vector as one row; here each of its elements is one.
+TensorView with_rows(const TensorView& tensor) {
+  TensorView view = tensor;
+  if (view.shape.size() == 1) view.shape.push_back(1);
+  return view;
+}
+
+// Calls part(first row in the file, count, first row here) for rows that lie together in the file, until rows
+// [first, first + count) of what the base hands out are through.
+template <typename Part>
+void for_rows_in_file(const Entry& from, std::int64_t rows, std::int64_t first, std::int64_t count, const Part& part) {
+  if (from.rotary_heads == 0) return part(first, count, std::int64_t{0});
   const std::int64_t per_head = rows / from.rotary_heads;
   for (std::int64_t row = first; row < first + count; ++row) {
     const std::int64_t head = row / per_head;
     const std::int64_t within = row % per_head;
     const std::int64_t half = within / (per_head / 2);
     const std::int64_t pair = within % (per_head / 2);
-    const auto room = out.subspan(static_cast<std::size_t>((row - first) * columns), static_cast<std::size_t>(columns));
-    decode_rows(tensor, head * per_head + 2 * pair + half, 1, room);
+    part(head * per_head + 2 * pair + half, std::int64_t{1}, row - first);
   }
+}
+
+void MappedBase::read_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<float> out) const {
+  const Entry& from = entry(name);
+  const auto [rows, columns] = matrix(from);
+  check_rows(name, from, first, count);
+  CHORALE_ASSERT(std::cmp_equal(out.size(), count * columns), "wrong room for rows of " + std::string(name));
+  const TensorView tensor = with_rows(*from.tensor);
+  for_rows_in_file(from, rows, first, count, [&](std::int64_t row, std::int64_t together, std::int64_t at) {
+    decode_rows(tensor, row, together, part_of(out, at * columns, together * columns));
+  });
+}
+
+void MappedBase::copy_rows(std::string_view name, std::int64_t first, std::int64_t count,
+                           std::span<std::byte> out) const {
+  const Entry& from = entry(name);
+  check_rows(name, from, first, count);
+  const TensorView tensor = with_rows(*from.tensor);
+  const std::int64_t bytes = row_bytes(tensor);
+  CHORALE_ASSERT(std::cmp_equal(out.size(), count * bytes), "wrong room for rows of " + std::string(name));
+  for_rows_in_file(from, matrix(from).rows, first, count,
+                   [&](std::int64_t row, std::int64_t together, std::int64_t at) {
+                     chorale::copy_rows(tensor, row, together, part_of(out, at * bytes, together * bytes));
+                   });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "core/model/decoder.hpp"
 #include "core/model/device.hpp"
 #include "core/training/checkpoint.hpp"
+#include "launch/training/base_fingerprint.hpp"
 #include "launch/training/determinism.hpp"
 #include "launch/training/evaluation.hpp"
 #include "launch/training/growth_files.hpp"
@@ -70,7 +71,8 @@ RunResult grow_run(const Recipe& recipe, std::int64_t grows_from, int threads, W
   RunWorld part(world, growing, RunPurpose::training, grows_from);
   const RunInputs inputs = load_run_inputs(recipe, world);
   part.compute_on(inputs.decoder.device);
-  const std::string fingerprint = fingerprint_of(inputs, world);
+  BaseFingerprint computed(*inputs.base, world);
+  const std::string& fingerprint = computed.get();
   std::optional<RunFiles> files;
   std::optional<RunFiles> part_files;
   world.on_root([&] {
@@ -85,7 +87,7 @@ RunResult grow_run(const Recipe& recipe, std::int64_t grows_from, int threads, W
   std::optional<Decoder> decoder;
   world.together([&] { decoder.emplace(*inputs.base, inputs.decoder); });
   const double speed =
-      train_new_members({growing, inputs, *decoder, fingerprint, part, progress}, part_files, threads, timings);
+      train_new_members({growing, inputs, *decoder, computed, part, progress}, part_files, threads, timings);
 
   const JoinedMembers joined = joined_by_root(recipe, grows_from, world);
   RunWorld all(world, recipe, RunPurpose::prediction);

@@ -106,8 +106,9 @@ MemberTraining::MemberTraining(const TrainingParts& parts, AdapterBank& bank, co
     : parts_(parts), bank_(bank), train_(batcher(parts, parts.inputs.sets.train)) {
   const Recipe& recipe = parts.recipe;
   parts.run.world().together([&] { log_.emplace(parts.run, recipe, from.step, seconds_before, parts.progress); });
-  const CheckpointLabels labels{resolved_yaml(recipe), to_json(parts.run.placement()).dump(), parts.fingerprint};
-  checkpoints_.emplace(parts.run, recipe.output_directory + "/checkpoints", labels, recipe.checkpoint, *log_);
+  const CheckpointLabels labels{resolved_yaml(recipe), to_json(parts.run.placement()).dump(), ""};
+  checkpoints_.emplace(parts.run, recipe.output_directory + "/checkpoints", labels, parts.fingerprint,
+                       recipe.checkpoint, *log_);
   const std::optional<ExampleSet>& validation = parts.inputs.sets.evaluated.validation;
   if (validation) validation_.emplace(batcher(parts, *validation));
   TrainerInputs inputs = trainer_inputs(parts, bank);
@@ -118,7 +119,8 @@ MemberTraining::MemberTraining(const TrainingParts& parts, AdapterBank& bank, co
   inputs.observer = &*log_;
   make_trainer(inputs, trainer_, parts.run.world());
   if (from.files.empty()) return;
-  parts.run.world().together([&] { restore_training(from.files, parts.fingerprint, bank, *trainer_); });
+  const std::string& fingerprint = parts.fingerprint.get();
+  parts.run.world().together([&] { restore_training(from.files, fingerprint, bank, *trainer_); });
   // One without its validation is none that an undisturbed run has: it is written again.
   checkpoints_->goes_on_from(trainer_->validation_pending() ? from.step - 1 : from.step);
   spdlog::info("going on from step {} of {}", from.step, trainer_->total_steps());

@@ -12,6 +12,7 @@
 #include "core/training/trainer.hpp"
 #include "launch/progress/progress.hpp"
 #include "launch/recipe/recipe.hpp"
+#include "launch/training/base_fingerprint.hpp"
 #include "launch/training/run_checkpoints.hpp"
 #include "launch/training/run_files.hpp"
 #include "launch/training/run_inputs.hpp"
@@ -26,8 +27,8 @@ struct TrainingParts {
   const Recipe& recipe;
   const RunInputs& inputs;
   const Decoder& decoder;
-  const std::string& fingerprint;  // of the base
-  const RunWorld& run;             // and in it the members
+  BaseFingerprint& fingerprint;
+  const RunWorld& run;  // and in it the members
   Progress& progress;
 };
 

@@ -32,8 +32,13 @@ ResumePoint find_resume_point(const RunWorld& run, const std::string& checkpoint
 }
 
 RunCheckpoints::RunCheckpoints(const RunWorld& run, std::string directory, CheckpointLabels labels,
-                               CheckpointConfig config, RunLog& log)
-    : run_(run), directory_(std::move(directory)), labels_(std::move(labels)), config_(config), log_(log) {}
+                               BaseFingerprint& fingerprint, CheckpointConfig config, RunLog& log)
+    : run_(run),
+      directory_(std::move(directory)),
+      labels_(std::move(labels)),
+      fingerprint_(fingerprint),
+      config_(config),
+      log_(log) {}
 
 bool RunCheckpoints::is_due(std::int64_t step, bool time_is_over) const {
   return step > last_ && (time_is_over || step % config_.every_steps == 0);
@@ -60,6 +65,7 @@ void RunCheckpoints::save(const AdapterBank& bank, Trainer& trainer) {
   trainer.settle();
   trainer.interval().collect();
   log_.exchange(step);
+  labels_.base_fingerprint = fingerprint_.get();
   std::optional<GroupCheckpoint> part;
   std::uint64_t bytes = 0;
   if (run_.leads_group()) {

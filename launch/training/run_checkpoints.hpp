@@ -10,6 +10,7 @@
 #include "core/training/checkpoint.hpp"
 #include "core/training/trainer.hpp"
 #include "launch/recipe/recipe.hpp"
+#include "launch/training/base_fingerprint.hpp"
 #include "launch/training/run_log.hpp"
 #include "launch/training/run_world.hpp"
 
@@ -28,8 +29,9 @@ struct ResumePoint {
 /// Writes checkpoints. All methods are collective over all ranks.
 class RunCheckpoints {
  public:
-  RunCheckpoints(const RunWorld& run, std::string directory, CheckpointLabels labels, CheckpointConfig config,
-                 RunLog& log);
+  /// The labels' fingerprint is filled in when it is needed. What is referred to must outlive this.
+  RunCheckpoints(const RunWorld& run, std::string directory, CheckpointLabels labels, BaseFingerprint& fingerprint,
+                 CheckpointConfig config, RunLog& log);
 
   /// Commits <directory>/step_<steps done>: each group's first rank writes its file, then rank 0 the manifest; older
   /// ones go. The log is on the disk before. StorageError on all ranks, with the earlier checkpoints as they were.
@@ -54,6 +56,7 @@ class RunCheckpoints {
   const RunWorld& run_;
   std::string directory_;
   CheckpointLabels labels_;
+  BaseFingerprint& fingerprint_;
   CheckpointConfig config_;
   RunLog& log_;
   std::int64_t last_ = 0;

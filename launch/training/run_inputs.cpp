@@ -51,12 +51,6 @@ void check_memory(const Recipe& recipe, const RunInputs& inputs, const RunWorld&
   });
 }
 
-std::string fingerprint_of(const RunInputs& inputs, World& world) {
-  std::string fingerprint;
-  world.on_root([&] { fingerprint = inputs.base->fingerprint(); });
-  return world.broadcast(fingerprint);
-}
-
 void announce(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run, std::int64_t parameters,
               int threads) {
   spdlog::info("{}", library_versions_text());

@@ -26,9 +26,6 @@ struct RunInputs {
 /// Collective.
 void check_memory(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run);
 
-/// The base's fingerprint, which rank 0 computes, on every rank. Collective.
-[[nodiscard]] std::string fingerprint_of(const RunInputs& inputs, World& world);
-
 /// Says at the start of a training what it is made of: the members of `run`, the base, the threads of a rank and who
 /// holds whom.
 void announce(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run, std::int64_t parameters, int threads);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/model/decoder.hpp"
+#include "launch/training/base_fingerprint.hpp"
 #include "launch/training/evaluation.hpp"
 #include "launch/training/growth_files.hpp"
 #include "launch/training/member_training.hpp"
@@ -35,7 +36,7 @@ RunResult run_training(const Recipe& recipe, bool resume, int threads, World& wo
     return files ? *files->finished() : RunResult();
   }
   check_memory(recipe, inputs, run);
-  const std::string fingerprint = fingerprint_of(inputs, world);
+  BaseFingerprint fingerprint(*inputs.base, world);
   const ResumePoint from = resume ? find_resume_point(run, recipe.output_directory + "/checkpoints") : ResumePoint();
 
   std::optional<Decoder> decoder;
@@ -65,10 +66,10 @@ RunResult run_training(const Recipe& recipe, bool resume, int threads, World& wo
   nlohmann::json facts = timings_json(timings, run, inputs, threads, training.log().tokens_per_second());
   facts["reduced_bytes_per_step"] = training.reduced_bytes_per_step();
   facts["each_rank"] = training.each_rank();
+  const std::string& base = fingerprint.get();
   RunResult outcome;
   world.on_root([&] {
-    outcome.metrics =
-        metrics_json(recipe, fingerprint, bank->layout().parameters(), trainer.steps_done(), members, datasets);
+    outcome.metrics = metrics_json(recipe, base, bank->layout().parameters(), trainer.steps_done(), members, datasets);
     outcome.timings = facts;
     training.log().result(trainer.steps_done(), datasets);
     files->finish(recipe, predictions.choices, outcome);

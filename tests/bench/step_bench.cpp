@@ -3,7 +3,6 @@
 // evaluate-separate, evaluate-merged). Under mpirun the fused members are placed on the ranks as in training. Rank 0
 // prints one JSON line.
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -23,6 +22,7 @@
 #include "bench/profile.hpp"
 #include "bench/training_setup.hpp"
 #include "core/adapters/adapter_bank.hpp"
+#include "core/base/process_memory.hpp"
 #include "core/inference/predictor.hpp"
 #include "core/model/decoder.hpp"
 #include "core/model/device.hpp"
@@ -183,9 +183,6 @@ void measure(Options options, World& world) {
   const std::int64_t number = placement.group_of(world.rank());
   const PlacementGroup& place = placement.groups[static_cast<std::size_t>(number)];
   const std::unique_ptr<Communicator> group = world.split(number);
-  // What the program itself sets (launch/main.cpp).
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   const BenchBase base(shape_named(options.shape));
   const ModelConfig& config = base.config();
   const Decoder decoder(base, {type_of(options, device), device});
@@ -293,6 +290,7 @@ void add_options(CLI::App& app, Options& options) {
 }  // namespace chorale::bench
 
 int main(int argc, char** argv) {
+  chorale::prepare_process_memory();
   chorale::bench::Options options;
   CLI::App app("Times optimiser steps of an ensemble on a random base.", "step_bench");
   chorale::bench::add_options(app, options);

@@ -2,6 +2,8 @@
 
 #include <fstream>
 #include <functional>
+#include <span>
+#include <stop_token>
 #include <thread>
 
 #include "core/base/sha256.hpp"
@@ -96,6 +98,42 @@ TEST_CASE("biases are recognised and follow their weights' row order", "[weights
   std::vector<float> bias(8);
   base->read("model.layers.0.self_attn.q_proj.bias", bias);
   CHECK(bias == std::vector<float>{0, 2, 1, 3, 4, 6, 5, 7});
+}
+
+TEST_CASE("a fingerprint computed beside other work is the same, and can be broken off", "[weights]") {
+  const ScratchDirectory scratch;
+  write_content(scratch.file("m.gguf"), tiny_llama());
+  const std::string expected = open_base(scratch.file("m.gguf"))->fingerprint();
+  const auto base = open_base(scratch.file("m.gguf"));
+  std::stop_source broken_off;
+  broken_off.request_stop();
+  CHECK(base->fingerprint_until(broken_off.get_token()).empty());
+  std::string beside;
+  std::jthread thread([&](const std::stop_token& stop) { beside = base->fingerprint_until(stop); });
+  CHECK(base->fingerprint() == expected);
+  thread.join();
+  CHECK(beside == expected);
+}
+
+TEST_CASE("rows come as they are stored, in the order in which they are decoded", "[weights]") {
+  const ScratchDirectory scratch;
+  write_content(scratch.file("m.gguf"), tiny_llama());
+  const auto base = open_base(scratch.file("m.gguf"));
+  for (const std::string name : {"model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.down_proj.weight"}) {
+    REQUIRE(base->stored_as(name) == StorageType::float32);
+    base->read_ahead(name);
+    const std::int64_t columns = base->shape(name)[1];
+    std::vector<float> decoded(static_cast<std::size_t>(5 * columns));
+    std::vector<float> copied(decoded.size());
+    base->read_rows(name, 2, 5, decoded);
+    base->copy_rows(name, 2, 5, std::as_writable_bytes(std::span(copied)));
+    CHECK(copied == decoded);
+    base->release(name);
+    base->copy_rows(name, 2, 5, std::as_writable_bytes(std::span(copied)));
+    CHECK(copied == decoded);
+    CHECK_THROWS_AS(base->copy_rows(name, 4, 5, std::as_writable_bytes(std::span(copied))), InternalError);
+    CHECK_THROWS_AS(base->copy_rows(name, 2, 4, std::as_writable_bytes(std::span(copied))), InternalError);
+  }
 }
 
 TEST_CASE("several threads read the same tensors", "[weights]") {
