@@ -46,8 +46,10 @@ class AdapterBank {
   [[nodiscard]] at::Tensor b(std::int64_t member, const AdapterSite& site) const;
 
   /// One pass through the adapters. `leaf` is parameters() or a differentiable stand-in of its shape; it is taken apart
-  /// by one split, whose backward is one concatenation. `training` switches dropout on, with `step` in its key.
-  [[nodiscard]] std::unique_ptr<LinearHook> hook(const at::Tensor& leaf, bool training, std::uint64_t step) const;
+  /// by one split, whose backward is one concatenation. `training` switches dropout on, with `step` in its key;
+  /// `device_step` as DropoutKey has it.
+  [[nodiscard]] std::unique_ptr<LinearHook> hook(const at::Tensor& leaf, bool training, std::uint64_t step,
+                                                 const at::Tensor& device_step = at::Tensor()) const;
 
   /// True for the columns of B factors: [parameters] bool, for decay that differs between A and B.
   [[nodiscard]] at::Tensor b_columns() const;

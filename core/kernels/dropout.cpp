@@ -51,16 +51,19 @@ at::Tensor mask_on_host(const at::Tensor& like, const std::vector<std::int64_t>&
 }
 
 bool on_device(const at::Tensor& like, const std::vector<std::int64_t>& stream_offsets) {
-  return is_kernel_type(like.scalar_type()) && stream_offsets.size() <= device::RowRanges::kMaxMembers + 1 &&
-         DeviceKernels(like);
+  return draws_masks_on(like.device(), like.scalar_type(), static_cast<std::int64_t>(stream_offsets.size()) - 1);
+}
+
+at::Tensor sent_keys(const std::vector<std::uint64_t>& row_keys, c10::Device device) {
+  const std::vector<std::int64_t> bits(row_keys.begin(), row_keys.end());
+  return sent(at::tensor(bits, at::kLong), device);
 }
 
 // x times its mask, or the mask itself when x is null.
 at::Tensor on_device(const at::Tensor& like, const void* x, const std::vector<std::int64_t>& stream_offsets,
                      const std::vector<std::uint64_t>& row_keys, const DropoutKey& key, double rate) {
   at::Tensor result = at::empty({like.size(0), like.size(1)}, like.options());
-  const at::Tensor keys =
-      key.device_row_keys.defined() ? key.device_row_keys : upload_row_keys(row_keys, like.device());
+  const at::Tensor keys = key.device_row_keys.defined() ? key.device_row_keys : sent_keys(row_keys, like.device());
   const at::Tensor step = key.device_step.defined()
                               ? key.device_step
                               : at::full({1}, static_cast<std::int64_t>(key.step), like.options().dtype(at::kLong));
@@ -85,9 +88,8 @@ at::Tensor on_device(const at::Tensor& like, const void* x, const std::vector<st
 
 }  // namespace
 
-at::Tensor upload_row_keys(const std::vector<std::uint64_t>& row_keys, c10::Device device) {
-  const std::vector<std::int64_t> bits(row_keys.begin(), row_keys.end());
-  return sent(at::tensor(bits, at::kLong), device);
+bool draws_masks_on(c10::Device device, at::ScalarType type, std::int64_t streams) {
+  return is_kernel_type(type) && streams <= device::RowRanges::kMaxMembers && DeviceKernels(device);
 }
 
 at::Tensor dropout_mask(const at::Tensor& like, const std::vector<std::int64_t>& stream_offsets,

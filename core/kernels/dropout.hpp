@@ -15,13 +15,14 @@ struct DropoutKey {
   std::uint64_t step = 0;
   std::uint32_t site = 0;              // adapter site, so that q, k and v drop different elements
   std::vector<std::uint32_t> members;  // global member of each stream
-  // For a GPU, or undefined:
+  // Where masks are drawn on a device, or undefined:
   at::Tensor device_step = {};      // [1] int64; takes `step`'s place, so that a recorded pass draws anew when replayed
   at::Tensor device_row_keys = {};  // [rows] int64, the bits of the row keys; undefined: uploaded for every mask
 };
 
-/// The rows' keys where tensors on `device` can use them: once per batch, for DropoutKey::device_row_keys.
-[[nodiscard]] at::Tensor upload_row_keys(const std::vector<std::uint64_t>& row_keys, c10::Device device);
+/// Whether masks of tensors of `type` on `device` are drawn there, from the keys in its memory, for up to `streams`
+/// streams. Only then may a pass with dropout be recorded on a device with a memory of its own.
+[[nodiscard]] bool draws_masks_on(c10::Device device, at::ScalarType type, std::int64_t streams);
 
 /// Mask [rows, width] of x's kind: 0 with probability `rate`, else 1/(1-rate). stream_offsets: [streams + 1] rows;
 /// row_keys: [rows]. The same bits on every device.

@@ -8,7 +8,6 @@
 #include "core/base/errors.hpp"
 #include "core/kernels/attention.hpp"
 #include "core/kernels/device_kernels.hpp"
-#include "core/kernels/dropout.hpp"
 #include "core/kernels/rms_norm.hpp"
 #include "core/kernels/swiglu.hpp"
 #include "core/model/recomputed.hpp"
@@ -25,10 +24,14 @@ at::ScalarType activation_type(const DecoderOptions& options) {
   return products_alone ? at::kFloat : options.dtype;
 }
 
+std::vector<std::int64_t> bits_of(const std::vector<std::uint64_t>& keys) {
+  return {keys.begin(), keys.end()};
+}
+
 }  // namespace
 
-std::uint64_t Decoder::activation_bytes() const {
-  return c10::elementSize(activation_type(options_));
+at::ScalarType Decoder::activation_dtype() const {
+  return activation_type(options_);
 }
 
 PreparedBatch Decoder::prepare(const PackedBatch& batch) const {
@@ -38,6 +41,14 @@ PreparedBatch Decoder::prepare(const PackedBatch& batch) const {
   Upload upload(options_.device);
   upload.add(positions, batch.positions);
   upload.add(ready.output_index, batch.output_rows);
+  ready.rows.row_keys = batch.row_keys;
+  for (const std::int64_t row : batch.output_rows) {
+    ready.outputs.row_keys.push_back(batch.row_keys[static_cast<std::size_t>(row)]);
+  }
+  if (DeviceKernels(options_.device)) {
+    upload.add(ready.rows.device_row_keys, bits_of(ready.rows.row_keys));
+    upload.add(ready.outputs.device_row_keys, bits_of(ready.outputs.row_keys));
+  }
   upload.send();
   rotations_.reach(batch.rows() == 0 ? 0 : *std::max_element(batch.positions.begin(), batch.positions.end()));
   const Rotations turn = rotations_.rows_of(positions);
@@ -48,15 +59,7 @@ PreparedBatch Decoder::prepare(const PackedBatch& batch) const {
     plan->sine = turn.sine;
   }
   ready.rows.stream_offsets = batch.layout.stream_offsets;
-  ready.rows.row_keys = batch.row_keys;
   ready.outputs.stream_offsets = batch.output_offsets;
-  for (const std::int64_t row : batch.output_rows) {
-    ready.outputs.row_keys.push_back(batch.row_keys[static_cast<std::size_t>(row)]);
-  }
-  if (!options_.device.is_cpu()) {
-    ready.rows.device_row_keys = upload_row_keys(ready.rows.row_keys, options_.device);
-    ready.outputs.device_row_keys = upload_row_keys(ready.outputs.row_keys, options_.device);
-  }
   return ready;
 }
 

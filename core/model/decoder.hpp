@@ -43,7 +43,9 @@ class Decoder {
   [[nodiscard]] at::Device device() const { return options_.device; }
   [[nodiscard]] LinearFormat linear_format() const { return options_.linears; }
   /// Bytes of an element of what the products read and give.
-  [[nodiscard]] std::uint64_t activation_bytes() const;
+  [[nodiscard]] std::uint64_t activation_bytes() const { return c10::elementSize(activation_dtype()); }
+  /// The type of what the products read and give.
+  [[nodiscard]] at::ScalarType activation_dtype() const;
 
   [[nodiscard]] PreparedBatch prepare(const PackedBatch& batch) const;
 

@@ -13,7 +13,7 @@ namespace chorale {
 struct RowScope {
   std::vector<std::int64_t> stream_offsets = {0};  // [streams + 1]
   std::vector<std::uint64_t> row_keys;             // [rows] example and token, whatever the batch or the rank
-  at::Tensor device_row_keys = {};                 // the same on a GPU, for dropout; undefined on the CPU
+  at::Tensor device_row_keys = {};                 // the same where kernels draw dropout masks, else undefined
 };
 
 /// Rows of all streams without padding between sequences, and the rows whose final hidden state somebody needs.

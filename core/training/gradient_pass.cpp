@@ -5,12 +5,28 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "core/base/errors.hpp"
+#include "core/kernels/dropout.hpp"
 
 namespace chorale {
+namespace {
+
+void refill(const at::Tensor& mine, const at::Tensor& other) {
+  if (mine.defined()) mine.copy_(other, /*non_blocking=*/true);
+}
+
+// Whether masks come out of what a pass reads: on the CPU they do, a twin of a recording being a call like any other.
+bool masks_follow_inputs(const Decoder& decoder, const AdapterBank& bank) {
+  return bank.config().dropout == 0.0 || decoder.device().is_cpu() ||
+         draws_masks_on(decoder.device(), decoder.activation_dtype(), bank.member_count());
+}
+
+}  // namespace
 
 std::vector<at::Tensor> PassInputs::tensors() const {
-  std::vector<at::Tensor> all = {x, normalisers, prepared.output_index};
+  std::vector<at::Tensor> all = {x, normalisers, prepared.output_index, device_step};
+  for (const RowScope* scope : {&prepared.rows, &prepared.outputs}) {
+    if (scope->device_row_keys.defined()) all.push_back(scope->device_row_keys);
+  }
   for (const at::Tensor& tensor : scoring.tensors()) all.push_back(tensor);
   for (const AttentionPlanPtr& plan : {prepared.all_rows, prepared.outputs_only}) {
     for (const at::Tensor& tensor : plan->tensors()) all.push_back(tensor);
@@ -43,12 +59,16 @@ void PassInputs::take(const PassInputs& other) {
   prepared.outputs_only->take(*other.prepared.outputs_only);
   prepared.rows.row_keys = other.prepared.rows.row_keys;
   prepared.outputs.row_keys = other.prepared.outputs.row_keys;
-  x.copy_(other.x, /*non_blocking=*/true);
-  normalisers.copy_(other.normalisers, /*non_blocking=*/true);
-  prepared.output_index.copy_(other.prepared.output_index, /*non_blocking=*/true);
+  step = other.step;
+  refill(x, other.x);
+  refill(normalisers, other.normalisers);
+  refill(device_step, other.device_step);
+  refill(prepared.output_index, other.prepared.output_index);
+  refill(prepared.rows.device_row_keys, other.prepared.rows.device_row_keys);
+  refill(prepared.outputs.device_row_keys, other.prepared.outputs.device_row_keys);
   const std::vector<at::Tensor> own = scoring.tensors();
   const std::vector<at::Tensor> theirs = other.scoring.tensors();
-  for (std::size_t i = 0; i < own.size(); ++i) own[i].copy_(theirs[i], /*non_blocking=*/true);
+  for (std::size_t i = 0; i < own.size(); ++i) refill(own[i], theirs[i]);
   scoring.example_offsets = other.scoring.example_offsets;
   scoring.example_index = other.scoring.example_index;
   scoring.real_picks = other.scoring.real_picks;
@@ -60,44 +80,42 @@ GradientPass::GradientPass(const Decoder& decoder, AdapterBank& bank, const Obje
       bank_(bank),
       objective_(objective),
       first_layer_(first_layer),
-      record_(record),
+      record_(record && masks_follow_inputs(decoder, bank)),
       recompute_(recompute),
-      losses_(at::zeros({2, bank.member_count()}, bank.parameters().options().dtype(at::kDouble))) {
-  CHORALE_ASSERT(!record || bank.config().dropout == 0.0, "passes with dropout differ from step to step");
-}
+      losses_(at::zeros({2, bank.member_count()}, bank.parameters().options().dtype(at::kDouble))) {}
 
 void GradientPass::reset() {
   losses_.zero_();
   bank_.gradients().zero_();
 }
 
-void GradientPass::run(const PassInputs& inputs, std::int64_t step) {
+void GradientPass::run(const PassInputs& inputs) {
   if (!record_) {
-    compute(inputs, step);
+    compute(inputs);
     return;
   }
   std::vector<std::int64_t> shape = inputs.shape();
   auto found = recorded_.find(shape);
   if (found == recorded_.end()) {
     if (recorded_.size() == kRecordings) {
-      compute(inputs, step);
+      compute(inputs);
       return;
     }
     found = recorded_.emplace(std::move(shape), Recorded{inputs, make_recording(decoder_.device()), false}).first;
     Recorded& here = found->second;
-    here.work->rehearse([this, &here, step] { compute(here.inputs, step); });
+    here.work->rehearse([this, &here] { compute(here.inputs); });
     return;
   }
   Recorded& here = found->second;
   here.inputs.take(inputs);
   if (!here.ready) {
-    here.work->record([this, &here, step] { compute(here.inputs, step); });
+    here.work->record([this, &here] { compute(here.inputs); });
     here.ready = true;
   }
   here.work->replay();
 }
 
-void GradientPass::compute(const PassInputs& in, std::int64_t step) {
+void GradientPass::compute(const PassInputs& in) {
   const std::int64_t layers = decoder_.config().layers;
   at::Tensor base_hidden;
   if (objective_.needs_base_hidden()) {
@@ -106,7 +124,7 @@ void GradientPass::compute(const PassInputs& in, std::int64_t step) {
   }
   const at::AutoGradMode with_gradients(true);
   const at::Tensor leaf = bank_.parameters().detach().requires_grad_(true);
-  const auto hook = bank_.hook(leaf, /*training=*/true, static_cast<std::uint64_t>(step));
+  const auto hook = bank_.hook(leaf, /*training=*/true, static_cast<std::uint64_t>(in.step), in.device_step);
   const at::Tensor hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, hook.get(), recompute_);
   const MemberLosses member_losses = objective_.losses(hidden, base_hidden, in.scoring, in.normalisers);
   // Members share no parameter, so the gradient of the sum holds each member's own gradient in its row.

@@ -22,6 +22,8 @@ struct PassInputs {
   PreparedBatch prepared;
   ScoringPlan scoring;
   at::Tensor normalisers;  // [members] float64: what each member's losses are divided by
+  std::int64_t step = 0;   // keys dropout
+  at::Tensor device_step;  // [1] int64, the same on the device
 
   /// All tensors, in a fixed order.
   [[nodiscard]] std::vector<at::Tensor> tensors() const;
@@ -37,14 +39,13 @@ class GradientPass {
  public:
   static constexpr std::size_t kRecordings = 16;
 
-  /// What is referred to must outlive this. first_layer: where `x` comes in. Recording needs batches whose dropout is
-  /// off, for masks differ from step to step. recompute: what the backward pass makes again.
+  /// What is referred to must outlive this. first_layer: where `x` comes in. `record` is a wish: passes with dropout
+  /// run as they are where the device does not draw the masks itself. recompute: what the backward pass makes again.
   GradientPass(const Decoder& decoder, AdapterBank& bank, const Objective& objective, std::int64_t first_layer,
                bool record, Recompute recompute = Recompute::none);
 
-  /// Adds the pass's gradients to the bank's, and its losses to losses(). `step` keys dropout. Never waits for the
-  /// device.
-  void run(const PassInputs& inputs, std::int64_t step);
+  /// Adds the pass's gradients to the bank's, and its losses to losses(). Never waits for the device.
+  void run(const PassInputs& inputs);
 
   /// [2, members] float64: cross-entropy and divergence of all passes since reset(), the same buffer always.
   [[nodiscard]] const at::Tensor& losses() const { return losses_; }
@@ -60,7 +61,7 @@ class GradientPass {
     std::unique_ptr<Recording> work;
     bool ready = false;  // recorded, not only rehearsed
   };
-  void compute(const PassInputs& inputs, std::int64_t step);
+  void compute(const PassInputs& inputs);
 
   const Decoder& decoder_;
   AdapterBank& bank_;

@@ -45,8 +45,8 @@ struct TrainerInputs {
   bool share_prefix = true;
   std::uint64_t activation_budget = 0;  // bytes; decides automatic passes (0: no limit)
   std::optional<PassSize> pass_size;    // instead of what memory decides
-  bool record_passes = false;     // repeat recorded passes instead of issuing every operation anew; needs dropout off
-  Communicator* group = nullptr;  // the ranks that share these members
+  bool record_passes = false;           // repeat recorded passes instead of issuing every operation anew
+  Communicator* group = nullptr;        // the ranks that share these members
   TrainingObserver* observer = nullptr;
 };
 
@@ -112,8 +112,7 @@ class Trainer {
   [[nodiscard]] std::vector<std::vector<std::size_t>> own_share(
       const std::vector<std::vector<std::size_t>>& whole) const;
   [[nodiscard]] std::vector<std::int64_t> accumulate_gradients(std::int64_t step);
-  void accumulate(const std::vector<std::vector<std::size_t>>& examples, const at::Tensor& normalisers,
-                  std::int64_t step);
+  void accumulate(const std::vector<std::vector<std::size_t>>& examples, PassInputs& inputs);
   void take_in(const StepResult& result);
   void log_interval(bool of_all);
   [[nodiscard]] bool validation_is_due() const;

@@ -57,13 +57,15 @@ std::vector<std::int64_t> Trainer::accumulate_gradients(std::int64_t step) {
     all.insert(all.end(), examples.begin(), examples.end());
   }
   prefix_.share(all, *in_.group);
-  at::Tensor normalisers;
+  PassInputs inputs;
+  inputs.step = step;
   Upload upload(in_.decoder->device());
-  upload.add(normalisers, weights, at::kDouble);
+  upload.add(inputs.normalisers, weights, at::kDouble);
+  upload.add(inputs.device_step, std::vector<std::int64_t>{step});
   upload.send();
 
   pass_->reset();
-  for (const auto& examples : cut_into_passes(own_share(whole), pass_size_)) accumulate(examples, normalisers, step);
+  for (const auto& examples : cut_into_passes(own_share(whole), pass_size_)) accumulate(examples, inputs);
   // A loss that is not finite spoils its member's gradient, so that the sum tells every rank. 0 * finite is 0.
   at::Tensor& gradients = in_.bank->gradients();
   gradients.select(1, 0).add_((pass_->losses().sum(0) * 0.0).to(gradients.scalar_type()));
@@ -74,10 +76,12 @@ std::vector<std::int64_t> Trainer::accumulate_gradients(std::int64_t step) {
   return tokens;
 }
 
-void Trainer::accumulate(const std::vector<std::vector<std::size_t>>& examples, const at::Tensor& normalisers,
-                         std::int64_t step) {
+void Trainer::accumulate(const std::vector<std::vector<std::size_t>>& examples, PassInputs& inputs) {
   const ExampleBatch batch = in_.train->build(examples, padding_);
-  pass_->run({prefix_.rows_of(batch), in_.decoder->prepare(batch.packed), batch.scoring, normalisers}, step);
+  inputs.x = prefix_.rows_of(batch);
+  inputs.prepared = in_.decoder->prepare(batch.packed);
+  inputs.scoring = batch.scoring;
+  pass_->run(inputs);
 }
 
 }  // namespace chorale

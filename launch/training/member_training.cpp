@@ -45,8 +45,7 @@ TrainerInputs trainer_inputs(const TrainingParts& parts, const AdapterBank& bank
   inputs.prefix_budget = prefix_rows(recipe, memory, device, run.world());
   inputs.activation_budget =
       activation_budget(memory, device.is_cuda(), taken_bytes(parts, bank, inputs.prefix_budget));
-  // Elsewhere a recording is only its twin; masks differ from step to step.
-  inputs.record_passes = device.is_cuda() && recipe.adapter.dropout == 0.0;
+  inputs.record_passes = device.is_cuda();  // elsewhere a recording is only its twin
   inputs.group = &run.group();
   return inputs;
 }

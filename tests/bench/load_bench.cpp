@@ -1,5 +1,5 @@
 // Times how a base's weights get from its files to where they are multiplied, against reading those files and nothing
-// else. Files are in the page cache after the first round.
+// else. Files are in the page cache after the first round, unless --cold puts them out of it.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <malloc.h>
@@ -32,6 +32,7 @@ struct LoadOptions {
   int threads = 0;
   int repeats = 5;
   bool fingerprint = false;
+  bool cold = false;
 };
 
 std::vector<std::string> weight_files(const std::string& base) {
@@ -43,10 +44,17 @@ std::vector<std::string> weight_files(const std::string& base) {
   return files;
 }
 
-double gigabytes(const std::vector<std::string>& files) {
-  double bytes = 0;
-  for (const std::string& file : files) bytes += static_cast<double>(std::filesystem::file_size(file));
-  return bytes / 1e9;
+struct Files {
+  std::vector<std::string> paths;
+  double gigabytes = 0.0;
+};
+
+Files files_of(const std::string& base) {
+  Files files{weight_files(base)};
+  for (const std::string& path : files.paths) {
+    files.gigabytes += static_cast<double>(std::filesystem::file_size(path)) / 1e9;
+  }
+  return files;
 }
 
 // What `cat` does: read(2) into one buffer that stays in the processor's cache.
@@ -61,13 +69,25 @@ void read_all(const std::vector<std::string>& files) {
   }
 }
 
+// Takes the files out of the page cache, as far as nobody has them mapped.
+void forget(const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) continue;
+    static_cast<void>(::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED));
+    ::close(descriptor);
+  }
+}
+
 // The fastest of several calls, in milliseconds of wall time and of CPU time. Memory that was freed goes back to the
 // kernel before each, for a run loads its weights once, into pages it has not had before.
-void measure(const std::string& what, double size, int repeats, const std::function<void()>& call) {
+void measure(const std::string& what, const Files& files, const LoadOptions& options,
+             const std::function<void()>& call) {
   std::vector<double> times;
   std::vector<double> cpu;
-  for (int i = 0; i < repeats; ++i) {
+  for (int i = 0; i < options.repeats; ++i) {
     malloc_trim(0);
+    if (options.cold) forget(files.paths);
     const double begin = milliseconds();
     const double cpu_begin = cpu_milliseconds();
     call();
@@ -76,7 +96,7 @@ void measure(const std::string& what, double size, int repeats, const std::funct
   }
   const double best = *std::min_element(times.begin(), times.end());
   fmt::print("| {} | {:.0f} | {:.0f} | {:.2f} |\n", what, best, *std::min_element(cpu.begin(), cpu.end()),
-             size / best * 1e3);
+             files.gigabytes / best * 1e3);
 }
 
 int run(int argc, char** argv) {
@@ -89,6 +109,7 @@ int run(int argc, char** argv) {
   app.add_option("--dtype", options.dtype, std::string(kBaseDtypeWords));
   app.add_option("--threads", options.threads, "0: as a run would choose");
   app.add_option("--repeats", options.repeats, "the fastest counts")->check(CLI::PositiveNumber);
+  app.add_flag("--cold", options.cold, "with the files out of the page cache before each");
   app.add_flag("--fingerprint", options.fingerprint, "also the SHA-256 over all tensors");
   CLI11_PARSE(app, argc, argv);
   const auto dtype = base_dtype_of(options.dtype);
@@ -97,13 +118,13 @@ int run(int argc, char** argv) {
   }
   const c10::Device device = choose_device(options.device);
   const int threads = start_threads(options.threads);
-  const std::vector<std::string> files = weight_files(options.base);
-  const double size = gigabytes(files);
-  fmt::print("{} ({:.3f} GB) as {} on {}, {} threads\n\n", options.base, size, options.dtype, device.str(), threads);
+  const Files files = files_of(options.base);
+  fmt::print("{} ({:.3f} GB) as {} on {}, {} threads\n\n", options.base, files.gigabytes, options.dtype, device.str(),
+             threads);
   fmt::print("| what | ms | ms of CPU | GB/s of file |\n|---|---|---|---|\n");
-  measure("reading the files into a small buffer", size, options.repeats, [&] { read_all(files); });
+  measure("reading the files into a small buffer", files, options, [&] { read_all(files.paths); });
   const auto type = decoder_options(*dtype, device).dtype;
-  measure("every tensor, as it is multiplied", size, options.repeats, [&] {
+  measure("every tensor, as it is multiplied", files, options, [&] {
     const auto base = open_base(options.base);
     WeightReader reader(*base, device);
     std::vector<at::Tensor> tensors;
@@ -113,14 +134,14 @@ int run(int argc, char** argv) {
     wait_for(device);
   });
   forget_peak_memory(device);
-  measure("a decoder", size, options.repeats, [&] {
+  measure("a decoder", files, options, [&] {
     const auto base = open_base(options.base);
     const Decoder decoder(*base, decoder_options(*dtype, device));
     wait_for(device);
   });
   const double peak = peak_gigabytes(device);
   if (options.fingerprint) {
-    measure("SHA-256", size, options.repeats, [&] { static_cast<void>(open_base(options.base)->fingerprint()); });
+    measure("SHA-256", files, options, [&] { static_cast<void>(open_base(options.base)->fingerprint()); });
   }
   fmt::print("\npeak memory {:.2f} GB\n", peak);
   return 0;

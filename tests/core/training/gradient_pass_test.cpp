@@ -1,6 +1,9 @@
 // Passes that are recorded and repeated: they train as passes issued anew do, whatever the batches' contents.
 #include "core/training/gradient_pass.hpp"
 
+#include <optional>
+
+#include "core/kernels/dropout.hpp"
 #include "support/catch.hpp"
 #include "support/emulated_kernels.hpp"
 #include "support/tensors.hpp"
@@ -38,8 +41,30 @@ Result trained(TinyRunOptions options, bool record) {
 PassInputs inputs_of(TinyRun& run, const std::vector<std::vector<std::size_t>>& examples) {
   const ExampleBatch batch =
       run.train().build(examples, {.row_multiple = 64, .equal_streams = true, .output_multiple = 32});
-  return {run.decoder().embed(batch.packed.tokens), run.decoder().prepare(batch.packed), batch.scoring,
-          at::full({static_cast<std::int64_t>(examples.size())}, 2.0, at::kDouble)};
+  return {run.decoder().embed(batch.packed.tokens),
+          run.decoder().prepare(batch.packed),
+          batch.scoring,
+          at::full({static_cast<std::int64_t>(examples.size())}, 2.0, at::kDouble),
+          7,
+          at::full({1}, 7, at::kLong)};
+}
+
+// The passes of these steps, each of another batch of one shape, and the gradients they add to nothing.
+std::vector<at::Tensor> gradients_of(TinyRun& run, bool record, Recompute recompute, std::int64_t steps) {
+  const Objective objective(run.decoder(), run.train(), std::nullopt, at::Tensor());
+  GradientPass pass(run.decoder(), run.bank(), objective, 0, record, recompute);
+  std::vector<at::Tensor> all;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const auto first = static_cast<std::size_t>(step % 4);
+    PassInputs inputs = inputs_of(run, {{first, first + 1}, {first + 2, first + 3}});
+    inputs.step = step;
+    inputs.device_step = at::full({1}, step, at::kLong);
+    pass.reset();
+    pass.run(inputs);
+    all.push_back(run.bank().gradients().clone());
+  }
+  CHECK(pass.recordings() == (record ? 1 : 0));
+  return all;
 }
 
 }  // namespace
@@ -134,4 +159,62 @@ TEST_CASE("recorded passes by the device's kernels see the batch at hand") {
     CHECK(recorded.trainer().recordings() > 0);
     CHECK(recorded.trainer().recordings() <= 6);  // of 12 steps
   }
+}
+
+TEST_CASE("recorded passes with dropout draw the masks of their step and rows") {
+  for (const bool emulated : {false, true}) {
+    std::optional<EmulatedKernels> kernels;
+    if (emulated) kernels.emplace();
+    for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+      TinyRunOptions options;
+      options.members = {0, 1};
+      options.adapter.dropout = 0.3;
+      options.dtype = emulated ? at::kBFloat16 : at::kDouble;
+      options.common = 0;
+      TinyRun run(options);
+      const std::vector<at::Tensor> plain = gradients_of(run, false, recompute, 6);
+      const std::vector<at::Tensor> recorded = gradients_of(run, true, recompute, 6);
+      for (std::size_t step = 0; step < plain.size(); ++step) CHECK(same_bits(recorded[step], plain[step]));
+      // Steps 0 and 4 have the same examples and other masks.
+      CHECK_FALSE(same_bits(plain[0], plain[4]));
+    }
+  }
+}
+
+TEST_CASE("a whole training with dropout is the same recorded and issued anew") {
+  for (const ObjectiveCase& c : kObjectives) {
+    INFO(c.name);
+    TinyRunOptions options;
+    options.task = c.task;
+    options.training.kl_to_base = c.kl;
+    options.training.epochs = 4;
+    options.adapter.dropout = 0.2;
+    const Result plain = trained(options, false);
+    const Result recorded = trained(options, true);
+    CHECK(recorded.recordings > 0);
+    CHECK(difference(recorded.parameters, plain.parameters) < 1e-11);
+  }
+}
+
+TEST_CASE("masks drawn by a device follow the step and the row keys in its memory alone") {
+  const at::Tensor x = random_tensor({6, 40}, 5, at::kBFloat16);
+  const std::vector<std::int64_t> offsets = {0, 2, 6};
+  const std::vector<std::uint64_t> keys = {1, 2, 3, 4, 5, 6};
+  DropoutKey host;
+  host.seed = 9;
+  host.step = 12;
+  host.site = 3;
+  host.members = {0, 4};
+  const at::Tensor expected = dropout_mask(x, offsets, keys, host, 0.4);
+  const EmulatedKernels on;
+  REQUIRE(draws_masks_on(at::kCPU, at::kBFloat16, 2));
+  CHECK_FALSE(draws_masks_on(at::kCPU, at::kDouble, 2));
+  CHECK_FALSE(draws_masks_on(at::kCPU, at::kBFloat16, 1000));
+  DropoutKey there = host;
+  there.step = 0;
+  there.device_step = at::full({1}, 12, at::kLong);
+  there.device_row_keys = at::arange(1, 7, at::kLong);
+  CHECK(same_bits(dropout_mask(x, offsets, std::vector<std::uint64_t>(6, 0), there, 0.4), expected));
+  there.device_step.fill_(13);
+  CHECK_FALSE(same_bits(dropout_mask(x, offsets, keys, there, 0.4), expected));
 }
