@@ -38,9 +38,10 @@ Result trained(TinyRunOptions options, bool record) {
   return {run.bank().parameters().clone(), losses.values, run.trainer().recordings()};
 }
 
-PassInputs inputs_of(TinyRun& run, const std::vector<std::vector<std::size_t>>& examples) {
+PassInputs inputs_of(TinyRun& run, const std::vector<std::vector<std::size_t>>& examples,
+                     std::int64_t row_multiple = 64) {
   const ExampleBatch batch =
-      run.train().build(examples, {.row_multiple = 64, .equal_streams = true, .output_multiple = 32});
+      run.train().build(examples, {.row_multiple = row_multiple, .equal_streams = true, .output_multiple = 32});
   return {run.decoder().embed(batch.packed.tokens),
           run.decoder().prepare(batch.packed),
           batch.scoring,
@@ -55,8 +56,8 @@ std::vector<at::Tensor> gradients_of(TinyRun& run, bool record, Recompute recomp
   GradientPass pass(run.decoder(), run.bank(), objective, 0, record, recompute);
   std::vector<at::Tensor> all;
   for (std::int64_t step = 0; step < steps; ++step) {
-    const auto first = static_cast<std::size_t>(step % 4);
-    PassInputs inputs = inputs_of(run, {{first, first + 1}, {first + 2, first + 3}});
+    const auto first = static_cast<std::size_t>(step % 2);
+    PassInputs inputs = inputs_of(run, {{first, first + 1}, {first + 2, first + 3}}, 32);
     inputs.step = step;
     inputs.device_step = at::full({1}, step, at::kLong);
     pass.reset();
@@ -166,17 +167,18 @@ TEST_CASE("recorded passes with dropout draw the masks of their step and rows") 
     std::optional<EmulatedKernels> kernels;
     if (emulated) kernels.emplace();
     for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+      if (emulated && recompute == Recompute::full) continue;  // slow, and nothing else is drawn
       TinyRunOptions options;
       options.members = {0, 1};
       options.adapter.dropout = 0.3;
       options.dtype = emulated ? at::kBFloat16 : at::kDouble;
       options.common = 0;
       TinyRun run(options);
-      const std::vector<at::Tensor> plain = gradients_of(run, false, recompute, 6);
-      const std::vector<at::Tensor> recorded = gradients_of(run, true, recompute, 6);
+      const std::vector<at::Tensor> plain = gradients_of(run, false, recompute, 3);
+      const std::vector<at::Tensor> recorded = gradients_of(run, true, recompute, 3);
       for (std::size_t step = 0; step < plain.size(); ++step) CHECK(same_bits(recorded[step], plain[step]));
-      // Steps 0 and 4 have the same examples and other masks.
-      CHECK_FALSE(same_bits(plain[0], plain[4]));
+      // Steps 0 and 2 have the same examples and other masks.
+      CHECK_FALSE(same_bits(plain[0], plain[2]));
     }
   }
 }
