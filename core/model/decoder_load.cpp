@@ -33,6 +33,11 @@ std::vector<std::string> names_of_layer(const BaseFiles& files, std::int64_t lay
   return names;
 }
 
+void read_ahead(const BaseFiles& files, std::int64_t layer) {
+  if (layer >= files.config().layers) return;
+  for (const std::string& name : names_of_layer(files, layer)) files.read_ahead(name);
+}
+
 }  // namespace
 
 DecoderOptions decoder_options(BaseDtype dtype, at::Device device) {
@@ -56,15 +61,18 @@ Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
       rotations_(inverse_frequencies(files.config()), residual_dtype(), options.device),
       scratch_(std::make_shared<WeightScratch>()) {
   WeightReader reader(files, options.device);
+  // The disk stays a layer ahead of what is read here.
+  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) {
+    if (files.has(name)) files.read_ahead(name);
+  }
+  read_ahead(files, 0);
   embedding_ = reader.read({"model.embed_tokens.weight"}, options_.dtype);
   head_ = config_.tied_head ? embedding_ : reader.read({"lm_head.weight"}, options_.dtype);
   final_norm_ = reader.read({"model.norm.weight"}, residual_dtype());
   layers_.reserve(static_cast<std::size_t>(config_.layers));
   for (std::int64_t i = 0; i < config_.layers; ++i) {
     stop_if_asked("layer");
-    if (i + 1 < config_.layers) {
-      for (const std::string& name : names_of_layer(files, i + 1)) files.read_ahead(name);
-    }
+    read_ahead(files, i + 1);
     Layer layer;
     const auto norm = [&](const char* name) {
       return reader.read({fmt::format("model.layers.{}.{}.weight", i, name)}, residual_dtype());

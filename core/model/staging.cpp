@@ -22,7 +22,7 @@ at::Tensor StagingRing::next(std::int64_t least) {
   return buffer.memory;
 }
 
-void StagingRing::send(const at::Tensor& part, at::Tensor target) {
+void StagingRing::send(const at::Tensor& part, const at::Tensor& target) {
   target.copy_(part, /*non_blocking=*/true);
   if (!device_.is_cuda()) return;
   Buffer& buffer = buffers_[current_];

@@ -24,7 +24,7 @@ class StagingRing {
   /// The next buffer, [bytes] or more where `least` is more. Waits until its last copy is over.
   [[nodiscard]] at::Tensor next(std::int64_t least);
   /// Queues a copy of `part`, a view of the buffer that next() gave last, into `target` on the current stream.
-  void send(const at::Tensor& part, at::Tensor target);
+  void send(const at::Tensor& part, const at::Tensor& target);
 
  private:
   struct Buffer {

@@ -109,7 +109,7 @@ at::Tensor WeightReader::read(const std::vector<std::string>& names, at::ScalarT
       const std::int64_t count = std::min(together, stack.rows() - row);
       const at::Tensor buffer = ring_.next(count * row_bytes);
       stack.write(row, count, static_cast<std::byte*>(buffer.mutable_data_ptr()));
-      at::Tensor target = result.narrow(0, row, count);
+      const at::Tensor target = result.narrow(0, row, count);
       ring_.send(buffer.narrow(0, 0, count * row_bytes).view(type).view(target.sizes()), target);
     }
   } else {

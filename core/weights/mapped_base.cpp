@@ -34,7 +34,7 @@ std::span<Element> part_of(std::span<Element> all, std::int64_t first, std::int6
   return all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
 }
 
-class MappedBase : public BaseFiles {
+class MappedBase final : public BaseFiles {
  public:
   explicit MappedBase(BaseLayout layout) : layout_(std::move(layout)) {
     std::set<const TensorView*> used;
