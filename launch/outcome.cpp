@@ -32,7 +32,7 @@ void print_watchdog(const std::string& message) {
   print_error(ExitCode::internal, message, "");
 }
 
-int fail_without_world(std::exception_ptr problem) {
+int fail_without_world(const std::exception_ptr& problem) {
   const Failure failure = failure_of(problem);
   print_error(failure.code, failure.message, "");
   return static_cast<int>(failure.code);

@@ -26,6 +26,6 @@ int fail(const World& world, ExitCode code, std::string_view message);
 void print_watchdog(const std::string& message);
 
 /// The same where there is no world, as it could not be started.
-int fail_without_world(std::exception_ptr problem);
+int fail_without_world(const std::exception_ptr& problem);
 
 }  // namespace chorale

@@ -29,6 +29,23 @@ AdapterBank::AdapterBank(const ModelConfig& model, const AdapterConfig& adapter,
   gradients_ = at::zeros(parameters_.sizes(), parameters_.options());
 }
 
+void AdapterBank::keep_rounded(at::ScalarType type) {
+  if (type == parameters_.scalar_type()) return;
+  rounded_ = parameters_.to(type);
+  rounded_anew();
+}
+
+void AdapterBank::rounded_anew() {
+  rounded_version_ = static_cast<std::uint32_t>(parameters_._version());
+}
+
+void AdapterBank::round_if_changed() {
+  // Views count their changes together with what they are views of.
+  if (!rounded_.defined() || rounded_version_ == static_cast<std::uint32_t>(parameters_._version())) return;
+  rounded_.copy_(parameters_);
+  rounded_anew();
+}
+
 at::Tensor AdapterBank::a(std::int64_t member, const AdapterSite& site) const {
   return parameters_[member].narrow(0, site.a_offset, config_.rank * site.in).view({config_.rank, site.in});
 }

@@ -41,6 +41,19 @@ class AdapterBank {
   /// [members, parameters]; the buffer itself, never reallocated.
   [[nodiscard]] at::Tensor& gradients() { return gradients_; }
 
+  /// From now on the parameters are also there rounded to `type`, as products on a device read them: rounding them anew
+  /// for every pass, and their gradients back, would move more memory than a step's low-rank products. Nothing happens
+  /// when that is the parameters' own type.
+  void keep_rounded(at::ScalarType type);
+  /// [members, parameters]: the rounded parameters where they are kept, else the parameters.
+  [[nodiscard]] const at::Tensor& read_by_products() const { return rounded_.defined() ? rounded_ : parameters_; }
+  /// The rounded parameters, for who changes the parameters and rounds them himself; undefined where none are kept.
+  [[nodiscard]] const at::Tensor& rounded() const { return rounded_; }
+  /// They have been rounded.
+  void rounded_anew();
+  /// Rounds again if the parameters were changed by an operation of torch's since. Queues work, waits for nothing.
+  void round_if_changed();
+
   /// Views into the parameters: A [rank, in] and B [out, rank] of a member (by position in members()) at a site.
   [[nodiscard]] at::Tensor a(std::int64_t member, const AdapterSite& site) const;
   [[nodiscard]] at::Tensor b(std::int64_t member, const AdapterSite& site) const;
@@ -60,6 +73,8 @@ class AdapterBank {
   BankOptions options_;
   at::Tensor parameters_;
   at::Tensor gradients_;
+  at::Tensor rounded_;
+  std::uint32_t rounded_version_ = 0;
 };
 
 }  // namespace chorale

@@ -38,8 +38,8 @@ AdamW::AdamW(const at::Tensor& parameters, const OptimiserConfig& config, const 
   upload.send();
 }
 
-const AdamWReport& AdamW::step(at::Tensor& parameters, const at::Tensor& gradients) {
-  device_adamw_step(parameters, gradients, at::Tensor(), plan_, state_, report_);
+const AdamWReport& AdamW::step(at::Tensor& parameters, const at::Tensor& gradients, const at::Tensor& rounded) {
+  device_adamw_step(parameters, gradients, rounded, plan_, state_, report_);
   return report_;
 }
 

@@ -36,8 +36,9 @@ class AdamW {
   AdamW(const at::Tensor& parameters, const OptimiserConfig& config, const StepRates& rates,
         const std::vector<DecaySegment>& segments);
 
-  /// One step of all members that train, `parameters` in place. The report is overwritten by the next step.
-  const AdamWReport& step(at::Tensor& parameters, const at::Tensor& gradients);
+  /// One step of all members that train, `parameters` in place; `rounded`, where defined, gets them rounded. The report
+  /// is overwritten by the next step.
+  const AdamWReport& step(at::Tensor& parameters, const at::Tensor& gradients, const at::Tensor& rounded = {});
 
   /// Members whose state does not train keep every bit from now on.
   void follow(const std::vector<MemberState>& states);

@@ -82,7 +82,9 @@ GradientPass::GradientPass(const Decoder& decoder, AdapterBank& bank, const Obje
       first_layer_(first_layer),
       record_(record && masks_follow_inputs(decoder, bank)),
       recompute_(recompute),
-      losses_(at::zeros({2, bank.member_count()}, bank.parameters().options().dtype(at::kDouble))) {}
+      losses_(at::zeros({2, bank.member_count()}, bank.parameters().options().dtype(at::kDouble))) {
+  bank.keep_rounded(decoder.activation_dtype());
+}
 
 void GradientPass::reset() {
   losses_.zero_();
@@ -90,6 +92,7 @@ void GradientPass::reset() {
 }
 
 void GradientPass::run(const PassInputs& inputs) {
+  bank_.round_if_changed();
   if (!record_) {
     compute(inputs);
     return;
@@ -123,7 +126,7 @@ void GradientPass::compute(const PassInputs& in) {
     base_hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, nullptr);
   }
   const at::AutoGradMode with_gradients(true);
-  const at::Tensor leaf = bank_.parameters().detach().requires_grad_(true);
+  const at::Tensor leaf = bank_.read_by_products().detach().requires_grad_(true);
   const auto hook = bank_.hook(leaf, /*training=*/true, static_cast<std::uint64_t>(in.step), in.device_step);
   const at::Tensor hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, hook.get(), recompute_);
   const MemberLosses member_losses = objective_.losses(hidden, base_hidden, in.scoring, in.normalisers);

@@ -39,8 +39,9 @@ class GradientPass {
  public:
   static constexpr std::size_t kRecordings = 16;
 
-  /// What is referred to must outlive this. first_layer: where `x` comes in. `record` is a wish: passes with dropout
-  /// run as they are where the device does not draw the masks itself. recompute: what the backward pass makes again.
+  /// What is referred to must outlive this; the bank keeps its parameters rounded to what products read. first_layer:
+  /// where `x` comes in. `record` is a wish: passes with dropout run as they are where the device does not draw the
+  /// masks itself. recompute: what the backward pass makes again.
   GradientPass(const Decoder& decoder, AdapterBank& bank, const Objective& objective, std::int64_t first_layer,
                bool record, Recompute recompute = Recompute::none);
 

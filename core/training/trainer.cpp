@@ -157,7 +157,8 @@ void Trainer::step() {
   std::vector<std::int64_t> tokens = accumulate_gradients(step_);
 
   // then each member by itself: is it finite, how long is its gradient, how far does it go
-  const AdamWReport& report = optimiser_.step(in_.bank->parameters(), in_.bank->gradients());
+  const AdamWReport& report = optimiser_.step(in_.bank->parameters(), in_.bank->gradients(), in_.bank->rounded());
+  in_.bank->rounded_anew();
   ++step_;
   results_.add(step_, std::move(tokens), pass_->losses(), report);
 

@@ -70,10 +70,12 @@ double sync_time(const std::string& path, int& error) {
   for (int i = 0; i < kSyncs; ++i) {
     const Scratch scratch(path);
     Descriptor file;
-    if ((error = file_calls::open(path, O_CREAT | O_EXCL, file)) != 0) return 0.0;
+    error = file_calls::open(path, O_CREAT | O_EXCL, file);
+    if (error != 0) return 0.0;
     const auto begin = std::chrono::steady_clock::now();
-    if ((error = file_calls::write(file, "x", path)) != 0) return 0.0;
-    if ((error = file_calls::sync(file, path)) != 0) return 0.0;
+    error = file_calls::write(file, "x", path);
+    if (error == 0) error = file_calls::sync(file, path);
+    if (error != 0) return 0.0;
     const double seconds = seconds_since(begin);
     best = i == 0 ? seconds : std::min(best, seconds);
   }
@@ -130,7 +132,7 @@ ordered_json sees_mark(World& world, const std::string& directory) {
   const std::string path = world.broadcast(made ? own : "");
   const bool looks =
       !path.empty() && world.node_rank() == 0 && world.nodes().node_of[static_cast<std::size_t>(world.rank())] != 0;
-  const ordered_json seen = looks ? ordered_json(appears(path)) : ordered_json();
+  ordered_json seen = looks ? ordered_json(appears(path)) : ordered_json();
   world.together([] {});  // the mark stays until all have looked
   return seen;
 }

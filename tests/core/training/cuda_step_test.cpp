@@ -1,6 +1,7 @@
 // A whole training step in bfloat16 with the CUDA kernels, in their emulation on the CPU.
 #include "support/catch.hpp"
 #include "support/cuda_emulation.hpp"
+#include "support/device_step_cases.hpp"
 #include "support/emulated_kernels.hpp"
 #include "support/tiny_run.hpp"
 
@@ -29,4 +30,19 @@ TEST_CASE("a bfloat16 step with all CUDA kernels, emulated, is as near to float6
     CHECK(ours < 1.5 * plain);
     CHECK(ours < 0.05 * exact_ones.norm().item<double>());
   }
+}
+
+TEST_CASE("gradients of a bfloat16 step by the emulated kernels are near float64's, with prompts shared") {
+  const EmulatedKernels on;
+  check_bfloat16_step(at::kCPU);
+}
+
+TEST_CASE("passes repeated by the emulated kernels train as passes issued anew") {
+  const EmulatedKernels on;
+  check_recorded_training(at::kCPU);
+}
+
+TEST_CASE("merged adapters predict as adapters beside the weights by the emulated kernels") {
+  const EmulatedKernels on;
+  check_merged_predictions(at::kCPU);
 }
