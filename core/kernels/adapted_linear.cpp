@@ -11,6 +11,7 @@
 
 #include "core/base/errors.hpp"
 #include "core/kernels/grouped_low_rank.hpp"
+#include "core/kernels/low_rank_pass.hpp"
 
 namespace chorale {
 namespace {
@@ -44,18 +45,17 @@ std::int64_t first_of(const LowRankTerm& term, std::size_t l) {
   return static_cast<std::int64_t>(l) * term.rank;
 }
 
-// u = x A^T for every member, all linears side by side: [rows, linears*rank].
-at::Tensor down(const at::Tensor& x, const at::Tensor& a, const LowRankTerm& term) {
-  at::Tensor u = at::empty({x.size(0), a.size(1)}, x.options());
+// What u = x A^T comes from, all linears side by side: [rows, linears*rank]. With dropout every linear sees an input of
+// its own, and u is there before the pass.
+void add_downs(const at::Tensor& x, const at::Tensor& a, const LowRankTerm& term, LowRankPass& pass) {
   if (term.dropout == 0.0) {
-    grouped_down(x, 0, a, u, 0, term.stream_offsets, 1.0);
-    return u;
+    pass.downs.push_back({a, 0, 0, 1.0});
+    return;
   }
   for (std::size_t l = 0; l < term.columns.size(); ++l) {
     const std::int64_t first = first_of(term, l);
-    grouped_down(dropped_input(term, x, l), 0, a.narrow(1, first, term.rank), u, first, term.stream_offsets, 1.0);
+    grouped_down(dropped_input(term, x, l), 0, a.narrow(1, first, term.rank), pass.u, first, term.stream_offsets, 1.0);
   }
-  return u;
 }
 
 // B as the kernels take it, [members, rank, outputs]. The CPU's read the stored layout through a view.
@@ -72,22 +72,22 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
                             const at::Tensor& b, const LowRankTermPtr& term, const InputOrigin& origin) {
-    at::Tensor y = term->frozen.product(x);
-    const at::Tensor u = down(x, a, *term);
     const at::Tensor b_rows = long_side_last(b);
+    LowRankPass pass{term->stream_offsets, at::empty({x.size(0), a.size(1)}, x.options()), {}, {}};
+    add_downs(x, a, *term, pass);
     std::int64_t row = 0;
     for (std::size_t l = 0; l < term->columns.size(); ++l) {
       const AdaptedColumns& columns = term->columns[l];
-      grouped_up(u, first_of(*term, l), b_rows.narrow(2, row, columns.count), y, columns.begin, term->stream_offsets,
-                 term->scale);
+      pass.ups.push_back({b_rows.narrow(2, row, columns.count), first_of(*term, l), columns.begin, term->scale});
       row += columns.count;
     }
+    at::Tensor y = term->frozen.product(x, &pass);
     if (origin.make) {
       auto maker = c10::make_intrusive<Maker>();
       maker->make = origin.make;
       context->saved_data["maker"] = c10::IValue::make_capsule(maker);
     }
-    context->save_for_backward({origin.make ? origin.source : x, a, b_rows, u});
+    context->save_for_backward({origin.make ? origin.source : x, a, b_rows, pass.u});
     context->saved_data["term"] = c10::IValue::make_capsule(term);
     return y;
   }
@@ -101,25 +101,34 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     const at::Tensor& u = saved[3];
     const auto term = c10::static_intrusive_pointer_cast<LowRankTerm>(context->saved_data["term"].toCapsule());
     const at::Tensor dy = gradients[0].contiguous();
-    at::Tensor du = at::empty(u.sizes(), u.options());
-    at::Tensor db_rows = x.is_cpu()
-                             ? at::empty({b_rows.size(0), b_rows.size(2), b_rows.size(1)}, x.options()).transpose(1, 2)
-                             : at::empty(b_rows.sizes(), b_rows.options());
+    const at::Tensor du = at::empty(u.sizes(), u.options());
+    LowRankPass pass{term->stream_offsets, du, {}, {}};
     std::int64_t row = 0;
     for (std::size_t l = 0; l < term->columns.size(); ++l) {
       const AdaptedColumns& columns = term->columns[l];
-      const std::int64_t first = first_of(*term, l);
-      grouped_down(dy, columns.begin, b_rows.narrow(2, row, columns.count), du, first, term->stream_offsets,
-                   term->scale);
+      pass.downs.push_back({b_rows.narrow(2, row, columns.count), columns.begin, first_of(*term, l), term->scale});
+      row += columns.count;
+    }
+    at::Tensor dx;
+    if (context->needs_input_grad(0)) {
+      if (term->dropout == 0.0) pass.ups.push_back({a, 0, 0, 1.0});
+      dx = term->frozen.input_gradient(dy, &pass);
+    } else {
+      run_downs(dy, pass);
+    }
+    at::Tensor db_rows = x.is_cpu()
+                             ? at::empty({b_rows.size(0), b_rows.size(2), b_rows.size(1)}, x.options()).transpose(1, 2)
+                             : at::empty(b_rows.sizes(), b_rows.options());
+    row = 0;
+    for (std::size_t l = 0; l < term->columns.size(); ++l) {
+      const AdaptedColumns& columns = term->columns[l];
       at::Tensor db = db_rows.narrow(2, row, columns.count);
-      grouped_outer(u, first, dy, columns.begin, db, term->stream_offsets, term->scale);
+      grouped_outer(u, first_of(*term, l), dy, columns.begin, db, term->stream_offsets, term->scale);
       row += columns.count;
     }
     at::Tensor da = at::empty(a.sizes(), x.options());
-    at::Tensor dx = context->needs_input_grad(0) ? term->frozen.input_gradient(dy) : at::Tensor();
     if (term->dropout == 0.0) {
       grouped_outer(du, 0, x, 0, da, term->stream_offsets, 1.0);
-      if (dx.defined()) grouped_up(du, 0, a, dx, 0, term->stream_offsets, 1.0);
     } else {
       through_dropout(*term, x, a, du, da, dx);
     }

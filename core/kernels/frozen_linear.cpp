@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/kernels/onednn_linear.hpp"
+#include "core/kernels/panel_product.hpp"
 
 namespace chorale {
 namespace {
@@ -55,7 +56,11 @@ FrozenLinear::FrozenLinear(at::Tensor weight, at::Tensor bias) : weight_(std::mo
     if (half && !multiplies_bfloat16()) weight_ = weight_.to(at::kFloat);
     if (bias_.defined()) bias_ = bias_.to(weight_.scalar_type());
     packed_ = std::make_shared<Packed>();
-    packed_->weight = onednn_packed(weight_);
+    if (weight_.scalar_type() == at::kFloat && has_panel_products()) {
+      packed_->panels = panels_of_transposed(weight_);
+    } else {
+      packed_->weight = onednn_packed(weight_);
+    }
     weight_ = at::Tensor();
   }
 }
@@ -74,13 +79,36 @@ at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
   return FrozenProduct::apply(x, holder);
 }
 
-at::Tensor FrozenLinear::product(const at::Tensor& x) const {
+at::Tensor FrozenLinear::product(const at::Tensor& x, LowRankPass* pass) const {
+  if (packed_ && packed_->panels.defined()) {
+    return panel_product(x.to(at::kFloat), packed_->panels, bias_, pass).to(x.scalar_type());
+  }
+  at::Tensor y = plain_product(x);
+  if (pass != nullptr) {
+    run_downs(x, *pass);
+    run_ups(y, *pass);
+  }
+  return y;
+}
+
+at::Tensor FrozenLinear::input_gradient(const at::Tensor& dy, LowRankPass* pass) const {
+  if (packed_ && packed_->panels.defined()) {
+    if (!packed_->transposed_panels.defined()) packed_->transposed_panels = transposed(packed_->panels);
+    return panel_product(dy.to(at::kFloat), packed_->transposed_panels, at::Tensor(), pass).to(dy.scalar_type());
+  }
+  if (pass != nullptr) run_downs(dy, *pass);
+  at::Tensor dx = plain_input_gradient(dy);
+  if (pass != nullptr) run_ups(dx, *pass);
+  return dx;
+}
+
+at::Tensor FrozenLinear::plain_product(const at::Tensor& x) const {
   if (compact_) return compact_->product(x, bias_);
   if (packed_) return typed_product(x, packed_->weight, bias_);
   return bias_.defined() ? at::addmm(bias_, x, weight_.t()) : at::mm(x, weight_.t());
 }
 
-at::Tensor FrozenLinear::input_gradient(const at::Tensor& dy) const {
+at::Tensor FrozenLinear::plain_input_gradient(const at::Tensor& dy) const {
   if (compact_) return compact_->input_gradient(dy);
   if (!packed_) return at::mm(dy, weight_);
   if (!packed_->transposed.defined()) packed_->transposed = onednn_packed(packed_->weight.to_dense().t());
@@ -89,7 +117,8 @@ at::Tensor FrozenLinear::input_gradient(const at::Tensor& dy) const {
 
 at::Tensor FrozenLinear::weight() const {
   if (compact_) return compact_->decoded();
-  return packed_ ? packed_->weight.to_dense() : weight_;
+  if (!packed_) return weight_;
+  return packed_->panels.defined() ? plain_transposed(packed_->panels) : packed_->weight.to_dense();
 }
 
 at::Tensor FrozenLinear::weight_copy() const {

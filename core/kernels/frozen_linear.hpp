@@ -6,15 +6,18 @@
 #include <memory>
 
 #include "core/kernels/compact_weight.hpp"
+#include "core/kernels/low_rank_pass.hpp"
+#include "core/kernels/panel_matrix.hpp"
 
 namespace chorale {
 
 /// y = x W^T (+ bias), with W [out, in] frozen: its only derivative is that of the input.
 ///
-/// A weight that never changes can be laid out once in the order the matrix product reads it. On the CPU in float32 the
-/// weight is kept in oneDNN's blocked layout, and a second, transposed one is made when the first gradient asks for it;
-/// tests/bench/README.md has the gain. In bfloat16 likewise where the CPU has instructions for it (AVX512_BF16), and as
-/// float32 with the same rounded weights where it has not. Other types and devices use torch's plain product.
+/// A weight that never changes can be laid out once in the order the matrix product reads it, and a second time,
+/// transposed, when the first gradient asks for it. On the CPU in float32 that is our own panels where the machine has
+/// AVX-512 (panel_product.hpp), which take the members' low-rank products along, and oneDNN's blocks elsewhere. In
+/// bfloat16 it is oneDNN's where the CPU has instructions for it (AVX512_BF16), and float32 with the same rounded
+/// weights where it has not. Other types and devices use torch's plain product.
 /// A weight held in fewer bits (compact_weight.hpp) is decoded for each product.
 class FrozenLinear {
  public:
@@ -27,10 +30,12 @@ class FrozenLinear {
   /// x: [rows, in] of the weight's type -> [rows, out]. Differentiable in x. On the CPU x may be float32 whatever the
   /// weight's type: it is rounded for the product, and the result comes back in float32.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const;
-  /// The same without recording anything: for use inside hand-written forward passes.
-  [[nodiscard]] at::Tensor product(const at::Tensor& x) const;
-  /// dy: [rows, out] -> dy W [rows, in]. Not differentiable: for use inside hand-written backward passes.
-  [[nodiscard]] at::Tensor input_gradient(const at::Tensor& dy) const;
+  /// The same without recording anything: for use inside hand-written forward passes. With a `pass` also its low-rank
+  /// products, from x and into the result.
+  [[nodiscard]] at::Tensor product(const at::Tensor& x, LowRankPass* pass = nullptr) const;
+  /// dy: [rows, out] -> dy W [rows, in], and the low-rank products of a `pass` from dy and into the result. Not
+  /// differentiable: for use inside hand-written backward passes.
+  [[nodiscard]] at::Tensor input_gradient(const at::Tensor& dy, LowRankPass* pass = nullptr) const;
 
   /// The weight in its plain layout (a copy where it is kept in another).
   [[nodiscard]] at::Tensor weight() const;
@@ -40,10 +45,13 @@ class FrozenLinear {
   [[nodiscard]] const at::Tensor& bias() const { return bias_; }
 
  private:
+  // One of the two layouts; the transposed one is made at first use.
   struct Packed {
-    at::Tensor weight;      // blocked
-    at::Tensor transposed;  // blocked, made at first use
+    at::Tensor weight, transposed;          // oneDNN's
+    PanelMatrix panels, transposed_panels;  // ours
   };
+  [[nodiscard]] at::Tensor plain_product(const at::Tensor& x) const;
+  [[nodiscard]] at::Tensor plain_input_gradient(const at::Tensor& dy) const;
 
   at::Tensor weight_;  // plain; undefined when packed or compact
   at::Tensor bias_;    // [out] or undefined
