@@ -60,9 +60,9 @@ class Task {
                           RightFactor<T>{values, in_.kv_stride, kPanel<T>}, Rows<T>{result, row}, block.count, d_,
                           range.place.rows, T(1));
       }
+      divide_rows(Rows<T>{result, row}, block.count, d_, sum.data());
       for (std::int64_t i = 0; i < block.count; ++i) {
         const auto index = static_cast<std::size_t>(i);
-        divide_row(result + i * row, d_, sum[index]);
         log_sum[(block.first + i) * shape_.heads + head] = maximum[index] + std::log(sum[index]);
       }
     });
@@ -91,16 +91,12 @@ class Task {
                             log_sum + block.first * shape_.heads + head, shape_.heads, out + cell, dy, row, d_);
       std::fill_n(scratch_.q_gradient.begin(), block.count * d_, T(0));
       for (std::int64_t r = 0; r < block.range_count; ++r) add_gradients(block, r, dy, row);
-      for (std::int64_t i = 0; i < block.count; ++i) {
-        const std::int64_t at = turn_of(block.first + i);
-        rotate_row_back(scratch_.q_gradient.data() + i * d_, cosine_ + at, sine_ + at, d_ / 2, scale_,
-                        result.q + (block.first + i) * in_.q_stride + head * d_);
-      }
+      rotate_rows_back(Rows<const T>{scratch_.q_gradient.data(), d_}, turns_of(block), block.count, scale_,
+                       Rows<T>{result.q + block.first * in_.q_stride + head * d_, in_.q_stride});
     });
+    rotate_rows_back(Rows<const T>{scratch_.key_gradients.data(), d_}, turns_of_tree(), rows, T(1),
+                     Rows<T>{result.k + first_ * in_.kv_stride + kv_head * d_, in_.kv_stride});
     for (std::int64_t j = 0; j < rows; ++j) {
-      const std::int64_t at = (first_ + j) * (d_ / 2);
-      rotate_row_back(scratch_.key_gradients.data() + j * d_, cosine_ + at, sine_ + at, d_ / 2, T(1),
-                      result.k + (first_ + j) * in_.kv_stride + kv_head * d_);
       std::copy_n(scratch_.value_gradients.begin() + j * d_, d_,
                   result.v + (first_ + j) * in_.kv_stride + kv_head * d_);
     }
@@ -110,13 +106,9 @@ class Task {
   // Rotates and packs the keys of one head.
   void start(const SpanTree& tree, std::int64_t kv_head) {
     first_ = tree.first_row;
-    const std::int64_t end = first_ + tree.rows;
     values_ = in_.v + first_ * in_.kv_stride + kv_head * d_;
-    for (std::int64_t row = first_; row < end; ++row) {
-      const std::int64_t at = row * (d_ / 2);
-      rotate_row(in_.k + row * in_.kv_stride + kv_head * d_, cosine_ + at, sine_ + at, d_ / 2, T(1),
-                 scratch_.keys.data() + (row - first_) * d_);
-    }
+    rotate_rows(Rows<const T>{in_.k + first_ * in_.kv_stride + kv_head * d_, in_.kv_stride}, turns_of_tree(), tree.rows,
+                T(1), Rows<T>{scratch_.keys.data(), d_});
     pack(scratch_.keys.data(), d_, tree, scratch_.packed_keys);
   }
 
@@ -138,8 +130,11 @@ class Task {
     return {panels.data() + range.place.column * d_, kPanel<T>, kPanel<T> * d_};
   }
 
-  [[nodiscard]] std::int64_t turn_of(std::int64_t query) const {
-    return plan_.query_rows[static_cast<std::size_t>(query)] * (d_ / 2);
+  [[nodiscard]] Turns<T> turns_of(const QueryBlock& block) const {
+    return {cosine_, sine_, plan_.query_rows.data() + block.first, d_ / 2};
+  }
+  [[nodiscard]] Turns<T> turns_of_tree() const {
+    return {cosine_ + first_ * (d_ / 2), sine_ + first_ * (d_ / 2), nullptr, d_ / 2};
   }
 
   // Calls body(block, head) for all blocks of queries and all query heads of a key/value head.
@@ -156,11 +151,8 @@ class Task {
 
   // Scores of a block's queries over all it may see.
   void score(const QueryBlock& block, std::int64_t head) {
-    for (std::int64_t i = 0; i < block.count; ++i) {
-      const std::int64_t at = turn_of(block.first + i);
-      rotate_row(in_.q + (block.first + i) * in_.q_stride + head * d_, cosine_ + at, sine_ + at, d_ / 2, scale_,
-                 scratch_.q.data() + i * d_);
-    }
+    rotate_rows(Rows<const T>{in_.q + block.first * in_.q_stride + head * d_, in_.q_stride}, turns_of(block),
+                block.count, scale_, Rows<T>{scratch_.q.data(), d_});
     for (std::int64_t r = 0; r < block.range_count; ++r) {
       const KeyRange& range = block.ranges[static_cast<std::size_t>(r)];
       small_product(LeftFactor<T>{scratch_.q.data(), d_, 1}, packed(scratch_.packed_keys, range),
@@ -194,6 +186,23 @@ class Task {
   const T* values_ = nullptr;
 };
 
+// Brings a short tree's rows into the second-level cache. Every head reads its own few values of each row, steps that
+// the processor does not foresee.
+template <typename T>
+void fetch(const AttentionInputs<T>& in, const SpanTree& tree, const HeadShape& shape) {
+  constexpr std::int64_t kMost = 256 * 1024;
+  const auto lines = [](const T* from, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += kPanel<T>) __builtin_prefetch(from + i, 0, 2);
+  };
+  const std::int64_t queries = shape.heads * shape.head_dim;
+  const std::int64_t keys = shape.kv_heads * shape.head_dim;
+  if (tree.rows * (queries + 2 * keys) * static_cast<std::int64_t>(sizeof(T)) > kMost) return;
+  for (std::int64_t row = tree.first_query; row < tree.end_query; ++row) lines(in.q + row * in.q_stride, queries);
+  for (std::int64_t row = tree.first_row; row < tree.first_row + tree.rows; ++row) {
+    lines(in.k + row * in.kv_stride, 2 * keys);
+  }
+}
+
 // Calls run(task, tree, kv_head) for all of them, each thread with scratch of its own. A tree's heads follow each
 // other: they lie in the same rows.
 template <typename T, typename Run>
@@ -217,8 +226,11 @@ void for_tasks(const AttentionInputs<T>& in, const AttentionPlan& plan, const He
           scratch.score_gradients = sized(kQueryBlock * trees.seen);
         }
         Task<T> task(in, plan, shape, trees, scratch);
-        for (std::int64_t i = begin; i < end; ++i)
-          run(task, trees.trees[static_cast<std::size_t>(i / shape.kv_heads)], i % shape.kv_heads);
+        for (std::int64_t i = begin; i < end; ++i) {
+          const SpanTree& tree = trees.trees[static_cast<std::size_t>(i / shape.kv_heads)];
+          if (i == begin || i % shape.kv_heads == 0) fetch(in, tree, shape);
+          run(task, tree, i % shape.kv_heads);
+        }
       });
 }
 

@@ -27,43 +27,51 @@ CHORALE_INLINE void rotate_back(const T* in, const T* cosine, const T* sine, std
   }
 }
 
-// Rows are whole panels wide and are worked on in whole panels: what may not be seen is hidden first and erased
-// afterwards, because a loop over the visible alone would do most of a short row one by one.
+// Panel by panel in whole vectors, what a query may not see masked: a loop over the visible alone would do most of a
+// short row one by one.
 template <typename T>
-CHORALE_INLINE void hide(T* score, std::int64_t visible, std::int64_t width) {
-  for (std::int64_t j = visible; j < width; ++j) score[j] = T(-1e30);
+using Panel = std::array<T, static_cast<std::size_t>(kPanel<T>)>;
+
+// In pairs: a chain through all lanes would wait for each of them.
+template <typename T, typename Combine>
+CHORALE_INLINE T fold(Panel<T>& lanes, const Combine& combine) {
+  for (std::size_t half = lanes.size() / 2; half > 0; half /= 2) {
+    for (std::size_t l = 0; l < half; ++l) lanes[l] = combine(lanes[l], lanes[l + half]);
+  }
+  return lanes[0];
 }
 
+// The largest visible score.
 template <typename T>
-CHORALE_INLINE T largest(const T* score, std::int64_t width, T so_far) {
-  std::array<T, kPanel<T>> lanes;
+CHORALE_INLINE T largest(const T* score, std::int64_t visible, std::int64_t width, T so_far) {
+  Panel<T> lanes;
   lanes.fill(so_far);
   for (std::int64_t j = 0; j < width; j += kPanel<T>) {
+    const auto left = static_cast<int>(visible - j);
 #pragma omp simd
-    for (std::int64_t l = 0; l < kPanel<T>; ++l) {
+    for (int l = 0; l < static_cast<int>(kPanel<T>); ++l) {
       T& lane = lanes[static_cast<std::size_t>(l)];
-      lane = score[j + l] > lane ? score[j + l] : lane;
+      const T value = l < left ? score[j + l] : T(-1e30);
+      lane = value > lane ? value : lane;
     }
   }
-  for (const T lane : lanes) so_far = lane > so_far ? lane : so_far;
-  return so_far;
+  return fold(lanes, [](T a, T b) { return a > b ? a : b; });
 }
 
 // Exponentials of a row's scores less `shift`, zeros behind the visible ones; returns the sum.
 template <typename T>
 CHORALE_INLINE T exponentials(T* score, std::int64_t visible, std::int64_t width, T shift) {
-  std::array<T, kPanel<T>> lanes = {};
+  Panel<T> lanes = {};
   for (std::int64_t j = 0; j < width; j += kPanel<T>) {
+    const auto left = static_cast<int>(visible - j);
 #pragma omp simd
-    for (std::int64_t l = 0; l < kPanel<T>; ++l) {
-      score[j + l] = simd::exponential(score[j + l] - shift);
+    for (int l = 0; l < static_cast<int>(kPanel<T>); ++l) {
+      const T value = simd::exponential((l < left ? score[j + l] : shift) - shift);
+      score[j + l] = l < left ? value : T(0);
       lanes[static_cast<std::size_t>(l)] += score[j + l];
     }
   }
-  for (std::int64_t j = visible; j < width; ++j) score[j] = 0;
-  T sum = 0;
-  for (const T lane : lanes) sum += lane;
-  return sum;
+  return fold(lanes, [](T a, T b) { return a + b; });
 }
 
 // Turns scores into exp(score - maximum) and returns maximum and sum.
@@ -72,8 +80,7 @@ CHORALE_INLINE void softmax_row(T* scores, const QueryBlock& block, std::int64_t
   maximum = -std::numeric_limits<T>::infinity();
   for (std::int64_t r = 0; r < block.range_count; ++r) {
     const KeyRange& range = block.ranges[static_cast<std::size_t>(r)];
-    hide(scores + range.score, block.visible(r, query), range.width);
-    maximum = largest(scores + range.score, range.width, maximum);
+    maximum = largest(scores + range.score, block.visible(r, query), range.width, maximum);
   }
   sum = 0;
   for (std::int64_t r = 0; r < block.range_count; ++r) {
@@ -90,7 +97,6 @@ CHORALE_INLINE void softmax_row_backward(T* scores, T* gradient, const QueryBloc
     const KeyRange& range = block.ranges[static_cast<std::size_t>(r)];
     T* p = scores + range.score;
     T* d = gradient + range.score;
-    hide(p, block.visible(r, query), range.width);
     exponentials(p, block.visible(r, query), range.width, log_total);
 #pragma omp simd
     for (std::int64_t j = 0; j < range.width; ++j) d[j] = p[j] * (d[j] - delta);
@@ -114,20 +120,29 @@ CHORALE_INLINE void divide(T* x, std::int64_t n, T by) {
 
 }  // namespace
 
-CHORALE_SIMD void rotate_row(const float* x, const float* c, const float* s, std::int64_t half, float scale, float* y) {
-  rotate(x, c, s, half, scale, y);
+CHORALE_SIMD void rotate_rows(Rows<const float> x, const Turns<float>& turns, std::int64_t count, float scale,
+                              Rows<float> y) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    rotate(x.row(i), turns.cosine_of(i), turns.sine_of(i), turns.half, scale, y.row(i));
+  }
 }
-CHORALE_SIMD void rotate_row(const double* x, const double* c, const double* s, std::int64_t half, double scale,
-                             double* y) {
-  rotate(x, c, s, half, scale, y);
+CHORALE_SIMD void rotate_rows(Rows<const double> x, const Turns<double>& turns, std::int64_t count, double scale,
+                              Rows<double> y) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    rotate(x.row(i), turns.cosine_of(i), turns.sine_of(i), turns.half, scale, y.row(i));
+  }
 }
-CHORALE_SIMD void rotate_row_back(const float* x, const float* c, const float* s, std::int64_t half, float scale,
-                                  float* y) {
-  rotate_back(x, c, s, half, scale, y);
+CHORALE_SIMD void rotate_rows_back(Rows<const float> x, const Turns<float>& turns, std::int64_t count, float scale,
+                                   Rows<float> y) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    rotate_back(x.row(i), turns.cosine_of(i), turns.sine_of(i), turns.half, scale, y.row(i));
+  }
 }
-CHORALE_SIMD void rotate_row_back(const double* x, const double* c, const double* s, std::int64_t half, double scale,
-                                  double* y) {
-  rotate_back(x, c, s, half, scale, y);
+CHORALE_SIMD void rotate_rows_back(Rows<const double> x, const Turns<double>& turns, std::int64_t count, double scale,
+                                   Rows<double> y) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    rotate_back(x.row(i), turns.cosine_of(i), turns.sine_of(i), turns.half, scale, y.row(i));
+  }
 }
 CHORALE_SIMD void softmax_rows(float* scores, const QueryBlock& block, std::int64_t stride, float* maximum,
                                float* sum) {
@@ -137,11 +152,11 @@ CHORALE_SIMD void softmax_rows(double* scores, const QueryBlock& block, std::int
                                double* sum) {
   for (std::int64_t i = 0; i < block.count; ++i) softmax_row(scores + i * stride, block, i, maximum[i], sum[i]);
 }
-CHORALE_SIMD void divide_row(float* x, std::int64_t n, float by) {
-  divide(x, n, by);
+CHORALE_SIMD void divide_rows(Rows<float> x, std::int64_t count, std::int64_t n, const float* by) {
+  for (std::int64_t i = 0; i < count; ++i) divide(x.row(i), n, by[i]);
 }
-CHORALE_SIMD void divide_row(double* x, std::int64_t n, double by) {
-  divide(x, n, by);
+CHORALE_SIMD void divide_rows(Rows<double> x, std::int64_t count, std::int64_t n, const double* by) {
+  for (std::int64_t i = 0; i < count; ++i) divide(x.row(i), n, by[i]);
 }
 CHORALE_SIMD void softmax_rows_backward(float* scores, float* gradient, const QueryBlock& block, std::int64_t stride,
                                         const float* log_sum, std::int64_t heads, const float* out, const float* dy,

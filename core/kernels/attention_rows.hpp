@@ -4,20 +4,33 @@
 #include <cstdint>
 
 #include "core/kernels/attention_blocks.hpp"
+#include "core/kernels/small_product.hpp"
 
 namespace chorale {
 
-/// y = scale * x turned by its position: pairs (i, i + half), arXiv 2104.09864.
-void rotate_row(const float* x, const float* cosine, const float* sine, std::int64_t half, float scale, float* y);
-void rotate_row(const double* x, const double* cosine, const double* sine, std::int64_t half, double scale, double* y);
-/// The transpose: y = scale * x turned back.
-void rotate_row_back(const float* x, const float* cosine, const float* sine, std::int64_t half, float scale, float* y);
-void rotate_row_back(const double* x, const double* cosine, const double* sine, std::int64_t half, double scale,
-                     double* y);
+/// Where the angles of consecutive rows stand: those of row `rows[i]`, or of i itself where `rows` is null.
+template <typename T>
+struct Turns {
+  const T* cosine = nullptr;  // [rows, half]
+  const T* sine = nullptr;
+  const std::int64_t* rows = nullptr;
+  std::int64_t half = 0;
 
-/// x /= by.
-void divide_row(float* x, std::int64_t n, float by);
-void divide_row(double* x, std::int64_t n, double by);
+  [[nodiscard]] const T* cosine_of(std::int64_t i) const { return cosine + (rows == nullptr ? i : rows[i]) * half; }
+  [[nodiscard]] const T* sine_of(std::int64_t i) const { return sine + (rows == nullptr ? i : rows[i]) * half; }
+};
+
+/// y = scale * x, every row turned by its position: pairs (i, i + half), arXiv 2104.09864.
+void rotate_rows(Rows<const float> x, const Turns<float>& turns, std::int64_t count, float scale, Rows<float> y);
+void rotate_rows(Rows<const double> x, const Turns<double>& turns, std::int64_t count, double scale, Rows<double> y);
+/// The transpose: y = scale * x turned back.
+void rotate_rows_back(Rows<const float> x, const Turns<float>& turns, std::int64_t count, float scale, Rows<float> y);
+void rotate_rows_back(Rows<const double> x, const Turns<double>& turns, std::int64_t count, double scale,
+                      Rows<double> y);
+
+/// Rows of n values, each divided by its number.
+void divide_rows(Rows<float> x, std::int64_t count, std::int64_t n, const float* by);
+void divide_rows(Rows<double> x, std::int64_t count, std::int64_t n, const double* by);
 
 /// Turns the scores of a block's queries, `stride` elements from one to the next, into exp(score - maximum), zero where
 /// a query may not look, and gives each row's maximum and sum.

@@ -86,38 +86,46 @@ void decide_on_cpu(const AdamWPlan& plan, AdamWState& state, AdamWReport& report
   }
 }
 
+AdamWConstants constants_of(const AdamWSettings& settings, const double* coefficients, double decay) {
+  AdamWConstants constants;
+  constants.beta1 = static_cast<float>(settings.beta1);
+  constants.beta2 = static_cast<float>(settings.beta2);
+  constants.one_minus_beta1 = static_cast<float>(1.0 - settings.beta1);
+  constants.one_minus_beta2 = static_cast<float>(1.0 - settings.beta2);
+  constants.epsilon = static_cast<float>(settings.epsilon);
+  constants.step_size = static_cast<float>(coefficients[kStepSize]);
+  constants.inverse_root = static_cast<float>(coefficients[kInverseRoot]);
+  constants.gradient_scale = static_cast<float>(coefficients[kGradientScale]);
+  constants.keep = static_cast<float>(1.0 - coefficients[kLearningRate] * decay);
+  return constants;
+}
+
+// Threads share all members' columns: a segment is too short to be shared by itself.
 void apply_on_cpu(at::Tensor& parameters, const at::Tensor& gradients, const AdamWPlan& plan, AdamWState& state,
                   const AdamWReport& report) {
   const std::int64_t width = parameters.size(1);
   const auto* ends = plan.segment_ends.const_data_ptr<std::int64_t>();
+  const std::int64_t segments = plan.segment_ends.size(0);
   const auto* decays = plan.segment_decays.const_data_ptr<double>();
-  for (std::int64_t m = 0; m < parameters.size(0); ++m) {
-    const double* c = report.coefficients.const_data_ptr<double>() + m * kAdamWCoefficients;
-    float* p = parameters.mutable_data_ptr<float>() + m * width;
-    if (c[kAction] == kTakeAway) std::fill(p, p + width, 0.0F);
-    if (c[kAction] != kUpdate) continue;
-    const float* g = gradients.const_data_ptr<float>() + m * width;
-    float* m1 = state.first_moment.mutable_data_ptr<float>() + m * width;
-    float* m2 = state.second_moment.mutable_data_ptr<float>() + m * width;
-    AdamWConstants constants;
-    constants.beta1 = static_cast<float>(plan.settings.beta1);
-    constants.beta2 = static_cast<float>(plan.settings.beta2);
-    constants.one_minus_beta1 = static_cast<float>(1.0 - plan.settings.beta1);
-    constants.one_minus_beta2 = static_cast<float>(1.0 - plan.settings.beta2);
-    constants.epsilon = static_cast<float>(plan.settings.epsilon);
-    constants.step_size = static_cast<float>(c[kStepSize]);
-    constants.inverse_root = static_cast<float>(c[kInverseRoot]);
-    constants.gradient_scale = static_cast<float>(c[kGradientScale]);
-    std::int64_t begin = 0;
-    for (std::int64_t s = 0; s < plan.segment_ends.size(0); ++s) {
-      constants.keep = static_cast<float>(1.0 - c[kLearningRate] * decays[s]);
-      for_rows(ends[s] - begin, 1, [&](std::int64_t from, std::int64_t to) {
-        const std::int64_t at = begin + from;
-        adamw_kernel(p + at, g + at, m1 + at, m2 + at, to - from, constants);
-      });
-      begin = ends[s];
+  const auto* coefficients = report.coefficients.const_data_ptr<double>();
+  float* p = parameters.mutable_data_ptr<float>();
+  const float* g = gradients.const_data_ptr<float>();
+  float* m1 = state.first_moment.mutable_data_ptr<float>();
+  float* m2 = state.second_moment.mutable_data_ptr<float>();
+  for_rows(parameters.numel(), 1, [&](std::int64_t begin, std::int64_t end) {
+    while (begin < end) {
+      const std::int64_t member = begin / width;
+      const double* c = coefficients + member * kAdamWCoefficients;
+      const std::int64_t segment = std::upper_bound(ends, ends + segments, begin % width) - ends;
+      const std::int64_t to = std::min(end, member * width + ends[segment]);
+      if (c[kAction] == kTakeAway) std::fill(p + begin, p + to, 0.0F);
+      if (c[kAction] == kUpdate) {
+        adamw_kernel(p + begin, g + begin, m1 + begin, m2 + begin, to - begin,
+                     constants_of(plan.settings, c, decays[segment]));
+      }
+      begin = to;
     }
-  }
+  });
 }
 
 void step_on_device(at::Tensor& parameters, const at::Tensor& gradients, const at::Tensor& compute_copy,

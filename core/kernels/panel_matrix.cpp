@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/simd.hpp"
 #include "core/kernels/small_product.hpp"
 
 namespace chorale {
@@ -25,12 +26,7 @@ PanelMatrix room_for(std::int64_t depth, std::int64_t width) {
 }  // namespace
 
 bool has_panel_products() {
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-  static const bool wide = __builtin_cpu_supports("avx512f") != 0;
-  return wide;
-#else
-  return false;
-#endif
+  return simd::has_wide_vectors();
 }
 
 PanelMatrix panels_of_transposed(const at::Tensor& weight) {

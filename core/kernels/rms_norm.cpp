@@ -17,102 +17,160 @@
 namespace chorale {
 namespace {
 
+// Where there is a `delta`, residual = x + delta is normed and kept.
 template <typename T>
-CHORALE_INLINE void forward_rows(const T* x, const T* weight, T* y, T* scales, std::int64_t rows, std::int64_t hidden,
+struct ForwardRows {
+  const T* x = nullptr;
+  const T* delta = nullptr;  // or none
+  const T* weight = nullptr;
+  T* residual = nullptr;  // with delta only
+  T* y = nullptr;
+  T* scales = nullptr;
+};
+
+template <typename T>
+CHORALE_INLINE void forward_rows(const ForwardRows<T>& a, std::int64_t begin, std::int64_t end, std::int64_t hidden,
                                  T epsilon) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const T* in = x + row * hidden;
+  const T* weight = a.weight;
+  for (std::int64_t row = begin; row < end; ++row) {
+    const T* in = a.x + row * hidden;
     T sum = 0;
+    if (a.delta == nullptr) {
 #pragma omp simd reduction(+ : sum)
-    for (std::int64_t i = 0; i < hidden; ++i) sum += in[i] * in[i];
+      for (std::int64_t i = 0; i < hidden; ++i) sum += in[i] * in[i];
+    } else {
+      const T* delta = a.delta + row * hidden;
+      T* residual = a.residual + row * hidden;
+#pragma omp simd reduction(+ : sum)
+      for (std::int64_t i = 0; i < hidden; ++i) {
+        residual[i] = in[i] + delta[i];
+        sum += residual[i] * residual[i];
+      }
+      in = residual;
+    }
     const T scale = T(1) / std::sqrt(sum / static_cast<T>(hidden) + epsilon);
-    scales[row] = scale;
-    T* out = y + row * hidden;
+    a.scales[row] = scale;
+    T* out = a.y + row * hidden;
 #pragma omp simd
     for (std::int64_t i = 0; i < hidden; ++i) out[i] = in[i] * scale * weight[i];
   }
 }
 
+template <typename T>
+struct BackwardRows {
+  const T* x = nullptr;  // what was normed
+  const T* weight = nullptr;
+  const T* scales = nullptr;
+  const T* dy = nullptr;
+  const T* d_residual = nullptr;  // what else the normed has as gradient, or none
+  T* dx = nullptr;
+};
+
 // dx = scale * (g - n * mean(g*n)) with n = x*scale, g = dy*weight.
 template <typename T>
-CHORALE_INLINE void backward_rows(const T* x, const T* weight, const T* scales, const T* dy, T* dx, std::int64_t rows,
-                                  std::int64_t hidden) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const T* in = x + row * hidden;
-    const T* grad = dy + row * hidden;
-    T* out = dx + row * hidden;
-    const T scale = scales[row];
+CHORALE_INLINE void backward_rows(const BackwardRows<T>& a, std::int64_t begin, std::int64_t end, std::int64_t hidden) {
+  const T* weight = a.weight;
+  for (std::int64_t row = begin; row < end; ++row) {
+    const T* in = a.x + row * hidden;
+    const T* grad = a.dy + row * hidden;
+    T* out = a.dx + row * hidden;
+    const T scale = a.scales[row];
     T dot = 0;
 #pragma omp simd reduction(+ : dot)
     for (std::int64_t i = 0; i < hidden; ++i) dot += grad[i] * weight[i] * in[i];
     const T shift = dot * scale * scale / static_cast<T>(hidden);
+    if (a.d_residual == nullptr) {
 #pragma omp simd
-    for (std::int64_t i = 0; i < hidden; ++i) out[i] = scale * (grad[i] * weight[i] - in[i] * shift);
+      for (std::int64_t i = 0; i < hidden; ++i) out[i] = scale * (grad[i] * weight[i] - in[i] * shift);
+    } else {
+      const T* other = a.d_residual + row * hidden;
+#pragma omp simd
+      for (std::int64_t i = 0; i < hidden; ++i) out[i] = other[i] + scale * (grad[i] * weight[i] - in[i] * shift);
+    }
   }
 }
 
-CHORALE_SIMD void forward_f32(const float* x, const float* w, float* y, float* s, std::int64_t rows,
-                              std::int64_t hidden, float epsilon) {
-  forward_rows(x, w, y, s, rows, hidden, epsilon);
+CHORALE_SIMD void run_forward(const ForwardRows<float>& a, std::int64_t begin, std::int64_t end, std::int64_t hidden,
+                              double epsilon) {
+  forward_rows(a, begin, end, hidden, static_cast<float>(epsilon));
 }
-CHORALE_SIMD void forward_f64(const double* x, const double* w, double* y, double* s, std::int64_t rows,
-                              std::int64_t hidden, double epsilon) {
-  forward_rows(x, w, y, s, rows, hidden, epsilon);
+CHORALE_SIMD void run_forward(const ForwardRows<double>& a, std::int64_t begin, std::int64_t end, std::int64_t hidden,
+                              double epsilon) {
+  forward_rows(a, begin, end, hidden, epsilon);
 }
-CHORALE_SIMD void backward_f32(const float* x, const float* w, const float* s, const float* dy, float* dx,
-                               std::int64_t rows, std::int64_t hidden) {
-  backward_rows(x, w, s, dy, dx, rows, hidden);
+CHORALE_SIMD void run_backward(const BackwardRows<float>& a, std::int64_t begin, std::int64_t end,
+                               std::int64_t hidden) {
+  backward_rows(a, begin, end, hidden);
 }
-CHORALE_SIMD void backward_f64(const double* x, const double* w, const double* s, const double* dy, double* dx,
-                               std::int64_t rows, std::int64_t hidden) {
-  backward_rows(x, w, s, dy, dx, rows, hidden);
+CHORALE_SIMD void run_backward(const BackwardRows<double>& a, std::int64_t begin, std::int64_t end,
+                               std::int64_t hidden) {
+  backward_rows(a, begin, end, hidden);
 }
 
+template <typename T>
+const T* data_or_none(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.const_data_ptr<T>() : nullptr;
+}
+
+// On the CPU, with the addition before the norm when there is a `delta`: {y} or {y, residual}. Saves what was normed
+// and one number per row.
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            double epsilon) {
-    const std::int64_t rows = x.size(0);
-    const std::int64_t hidden = x.size(1);
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                                                const std::optional<at::Tensor>& delta, const at::Tensor& weight,
+                                                double epsilon) {
+    const at::Tensor added = delta.value_or(at::Tensor());
     at::Tensor y = at::empty_like(x);
-    at::Tensor scales = at::empty({rows}, x.options());
-    for_rows(rows, hidden, [&](std::int64_t begin, std::int64_t end) {
-      if (x.scalar_type() == at::kFloat) {
-        forward_f32(x.const_data_ptr<float>() + begin * hidden, weight.const_data_ptr<float>(),
-                    y.mutable_data_ptr<float>() + begin * hidden, scales.mutable_data_ptr<float>() + begin, end - begin,
-                    hidden, static_cast<float>(epsilon));
-      } else {
-        forward_f64(x.const_data_ptr<double>() + begin * hidden, weight.const_data_ptr<double>(),
-                    y.mutable_data_ptr<double>() + begin * hidden, scales.mutable_data_ptr<double>() + begin,
-                    end - begin, hidden, epsilon);
-      }
-    });
-    context->save_for_backward({x, weight, scales});
-    return y;
+    at::Tensor scales = at::empty({x.size(0)}, x.options());
+    at::Tensor residual = delta ? at::empty_like(x) : at::Tensor();
+    x.scalar_type() == at::kFloat ? run<float>(x, added, weight, epsilon, residual, y, scales)
+                                  : run<double>(x, added, weight, epsilon, residual, y, scales);
+    context->set_materialize_grads(false);
+    context->save_for_backward({delta ? residual : x, weight, scales});
+    return delta ? torch::autograd::variable_list{y, residual} : torch::autograd::variable_list{y};
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor& x = saved[0];
-    const at::Tensor& weight = saved[1];
-    const at::Tensor& scales = saved[2];
-    const at::Tensor dy = gradients[0].contiguous();
-    const std::int64_t rows = x.size(0);
-    const std::int64_t hidden = x.size(1);
-    at::Tensor dx = at::empty_like(x);
-    for_rows(rows, hidden, [&](std::int64_t begin, std::int64_t end) {
-      if (x.scalar_type() == at::kFloat) {
-        backward_f32(x.const_data_ptr<float>() + begin * hidden, weight.const_data_ptr<float>(),
-                     scales.const_data_ptr<float>() + begin, dy.const_data_ptr<float>() + begin * hidden,
-                     dx.mutable_data_ptr<float>() + begin * hidden, end - begin, hidden);
-      } else {
-        backward_f64(x.const_data_ptr<double>() + begin * hidden, weight.const_data_ptr<double>(),
-                     scales.const_data_ptr<double>() + begin, dy.const_data_ptr<double>() + begin * hidden,
-                     dx.mutable_data_ptr<double>() + begin * hidden, end - begin, hidden);
-      }
-    });
-    return {dx, at::Tensor(), at::Tensor()};
+    const bool added = gradients.size() == 2;
+    const at::Tensor beside = added && gradients[1].defined() ? gradients[1].contiguous() : at::Tensor();
+    at::Tensor dx = beside;
+    if (gradients[0].defined()) {
+      const at::Tensor dy = gradients[0].contiguous();
+      dx = at::empty_like(saved[0]);
+      dx.scalar_type() == at::kFloat ? run<float>(saved, dy, beside, dx) : run<double>(saved, dy, beside, dx);
+    }
+    return {dx, added ? dx : at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  template <typename T>
+  static void run(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double epsilon,
+                  at::Tensor& residual, at::Tensor& y, at::Tensor& scales) {
+    ForwardRows<T> a;
+    a.x = x.const_data_ptr<T>();
+    a.delta = data_or_none<T>(delta);
+    a.weight = weight.const_data_ptr<T>();
+    if (residual.defined()) a.residual = residual.mutable_data_ptr<T>();
+    a.y = y.mutable_data_ptr<T>();
+    a.scales = scales.mutable_data_ptr<T>();
+    for_rows(x.size(0), x.size(1),
+             [&](std::int64_t begin, std::int64_t end) { run_forward(a, begin, end, x.size(1), epsilon); });
+  }
+
+  template <typename T>
+  static void run(const torch::autograd::variable_list& saved, const at::Tensor& dy, const at::Tensor& beside,
+                  at::Tensor& dx) {
+    BackwardRows<T> a;
+    a.x = saved[0].const_data_ptr<T>();
+    a.weight = saved[1].const_data_ptr<T>();
+    a.scales = saved[2].const_data_ptr<T>();
+    a.dy = dy.const_data_ptr<T>();
+    a.d_residual = data_or_none<T>(beside);
+    a.dx = dx.mutable_data_ptr<T>();
+    for_rows(dx.size(0), dx.size(1),
+             [&](std::int64_t begin, std::int64_t end) { run_backward(a, begin, end, dx.size(1)); });
   }
 };
 
@@ -181,12 +239,16 @@ bool on_device(const at::Tensor& x, at::ScalarType out) {
   return x.scalar_type() == at::kFloat && is_kernel_type(out) && DeviceKernels(x);
 }
 
+bool on_cpu(const at::Tensor& x, at::ScalarType out) {
+  return x.is_cpu() && x.scalar_type() == out && (out == at::kFloat || out == at::kDouble);
+}
+
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::ScalarType out) {
   if (on_device(x, out)) return DeviceRmsNorm::apply(x.contiguous(), std::nullopt, weight, epsilon, out)[0];
-  const bool fused = x.is_cpu() && x.scalar_type() == out && (out == at::kFloat || out == at::kDouble);
-  return fused ? RmsNorm::apply(x.contiguous(), weight, epsilon) : rms_norm_plain(x, weight, epsilon, out);
+  return on_cpu(x, out) ? RmsNorm::apply(x.contiguous(), std::nullopt, weight, epsilon)[0]
+                        : rms_norm_plain(x, weight, epsilon, out);
 }
 
 ResidualNorm add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double epsilon,
@@ -194,6 +256,10 @@ ResidualNorm add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at
   if (on_device(x, out) && delta.scalar_type() == out) {
     const auto both =
         DeviceRmsNorm::apply(x.contiguous(), std::optional<at::Tensor>(delta.contiguous()), weight, epsilon, out);
+    return {both[1], both[0]};
+  }
+  if (on_cpu(x, out) && delta.scalar_type() == out) {
+    const auto both = RmsNorm::apply(x.contiguous(), std::optional<at::Tensor>(delta.contiguous()), weight, epsilon);
     return {both[1], both[0]};
   }
   const at::Tensor residual = x + delta;

@@ -20,8 +20,8 @@ struct ResidualNorm {
   at::Tensor normed;    // rms_norm(residual), type `out`
 };
 
-/// Both in one pass where there is a CUDA kernel. delta: [rows, hidden] of type `out`. Differentiable in x and delta;
-/// saves the residual and one number per row.
+/// Both in one pass on the CPU in float32 and float64 and where there is a CUDA kernel. delta: [rows, hidden] of type
+/// `out`. Differentiable in x and delta; saves the residual and one number per row.
 [[nodiscard]] ResidualNorm add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
                                         double epsilon, at::ScalarType out);
 

@@ -10,6 +10,8 @@
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__)
 #define CHORALE_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+// What has no counterpart on narrower machines; to be called where has_wide_vectors() says so.
+#define CHORALE_WIDE __attribute__((target("arch=x86-64-v4")))
 #else
 #define CHORALE_SIMD
 #endif
@@ -17,6 +19,16 @@
 #define CHORALE_INLINE inline __attribute__((always_inline))
 
 namespace chorale::simd {
+
+/// Whether vectors are 64 bytes wide here (AVX-512).
+inline bool has_wide_vectors() {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+  static const bool wide = __builtin_cpu_supports("x86-64-v4") != 0;
+  return wide;
+#else
+  return false;
+#endif
+}
 
 /// e^x in float32 without a call, so that loops over it vectorise. Range reduction to |r| <= ln2/2 and a degree-7
 /// Taylor polynomial: relative error below 2e-7. Arguments outside [-87, 88] are clamped there.

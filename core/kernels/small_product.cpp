@@ -26,7 +26,9 @@ CHORALE_INLINE void tile(const T* a, const LeftFactor<T>& left, const T* b, cons
   const std::int64_t a_step = left.step;
   for (std::int64_t k = 0; k < depth; ++k) {
     Vector values[kVectors];  // NOLINT(modernize-avoid-c-arrays)
-    // Wide blocks read three panels faster than the processor foresees.
+    // Wide blocks read three panels faster than the processor foresees, and it does not foresee steps from one long row
+    // to the next, which is how narrow blocks go through a transposed left factor.
+    if constexpr (kVectors == 1) __builtin_prefetch(a + 2 * kAhead * a_step);
     if constexpr (kVectors == 3) {
 #pragma GCC unroll 4
       for (unsigned v = 0; v < kVectors; ++v) __builtin_prefetch(b + v * right.panel_step + kAhead * right.row);
@@ -125,6 +127,32 @@ CHORALE_INLINE void transpose(Rows<const T> in, Rows<T> out, std::int64_t rows, 
   }
 }
 
+#if defined(CHORALE_WIDE)
+// A square of 16 x 16 in registers: interleaving row i with row i + 8 four times turns rows into columns (Eklundh's
+// perfect shuffle).
+CHORALE_WIDE void transpose_square(Rows<const float> in, Rows<float> out) {
+  using Vector = Lanes<float, 16>::Vector;
+  Vector a[16];  // NOLINT(modernize-avoid-c-arrays): registers, not memory
+  Vector b[16];  // NOLINT(modernize-avoid-c-arrays)
+  const auto interleave = [](const Vector* from, Vector* to) __attribute__((always_inline, target("arch=x86-64-v4"))) {
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < 8; ++i) {
+      to[2 * i] = __builtin_shufflevector(from[i], from[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      to[2 * i + 1] =
+          __builtin_shufflevector(from[i], from[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+  };
+#pragma GCC unroll 16
+  for (unsigned i = 0; i < 16; ++i) std::memcpy(&a[i], in.row(i), sizeof(Vector));
+  interleave(a, b);
+  interleave(b, a);
+  interleave(a, b);
+  interleave(b, a);
+#pragma GCC unroll 16
+  for (unsigned i = 0; i < 16; ++i) std::memcpy(out.row(i), &a[i], sizeof(Vector));
+}
+#endif
+
 }  // namespace
 
 CHORALE_SIMD void small_product(const LeftFactor<float>& a, const RightFactor<float>& b, Rows<float> c,
@@ -143,8 +171,20 @@ CHORALE_SIMD void small_product_add(const LeftFactor<double>& a, const RightFact
                                     std::int64_t rows, std::int64_t columns, std::int64_t depth, double scale) {
   product<true>(a, b, c, rows, columns, depth, scale);
 }
-CHORALE_SIMD void transpose_rows(Rows<const float> in, Rows<float> out, std::int64_t rows, std::int64_t columns) {
-  transpose(in, out, rows, columns);
+void transpose_rows(Rows<const float> in, Rows<float> out, std::int64_t rows, std::int64_t columns) {
+  std::int64_t i = 0;
+#if defined(CHORALE_WIDE)
+  constexpr std::int64_t kSquare = 16;
+  for (; simd::has_wide_vectors() && i + kSquare <= rows; i += kSquare) {
+    std::int64_t j = 0;
+    for (; j + kSquare <= columns; j += kSquare) {
+      transpose_square(Rows<const float>{in.row(i) + j, in.stride}, Rows<float>{out.row(j) + i, out.stride});
+    }
+    transpose(Rows<const float>{in.row(i) + j, in.stride}, Rows<float>{out.row(j) + i, out.stride}, kSquare,
+              columns - j);
+  }
+#endif
+  transpose(Rows<const float>{in.row(i), in.stride}, Rows<float>{out.data + i, out.stride}, rows - i, columns);
 }
 CHORALE_SIMD void transpose_rows(Rows<const double> in, Rows<double> out, std::int64_t rows, std::int64_t columns) {
   transpose(in, out, rows, columns);

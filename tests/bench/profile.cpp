@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/add.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/randn.h>
@@ -14,7 +13,7 @@
 #include "bench/meter.hpp"
 #include "bench/training_setup.hpp"
 #include "core/kernels/attention.hpp"
-#include "core/kernels/grouped_low_rank.hpp"
+#include "core/kernels/low_rank_pass.hpp"
 #include "core/kernels/rms_norm.hpp"
 #include "core/kernels/swiglu.hpp"
 #include "core/model/output_head.hpp"
@@ -32,10 +31,11 @@ class Recorder : public LinearHook {
     FrozenLinear frozen;
     at::Tensor x, y;
     std::vector<std::int64_t> offsets;
+    double forward_ms = 0.0, backward_ms = 0.0;  // the frozen product by itself
   };
   at::Tensor linear(std::int64_t layer, LinearGroup group, const FrozenLinear& frozen, const at::Tensor& x,
                     const RowScope& scope, const InputOrigin& /*origin*/) const override {
-    calls.push_back({layer, group, frozen, x, frozen.forward(x), scope.stream_offsets});
+    calls.push_back({layer, group, frozen, x, frozen.forward(x), scope.stream_offsets, 0.0, 0.0});
     return calls.back().y;
   }
   std::vector<at::Tensor> tensors_of(std::int64_t /*layer*/, at::ScalarType /*type*/) const override { return {}; }
@@ -146,21 +146,24 @@ class Profiler {
     double backward_operations = 0.0;
     double forward = 0.0;
     double backward = 0.0;
-    for (const Recorder::Call& call : recorder_.calls) {
+    for (Recorder::Call& call : recorder_.calls) {
       const double here = 2.0 * static_cast<double>(call.x.numel()) * static_cast<double>(call.y.size(1));
       operations += here;
-      forward += fastest(
-          device_, [&] { static_cast<void>(call.frozen.product(call.x)); }, 3);
+      call.forward_ms = fastest(
+          device_, [&] { static_cast<void>(call.frozen.product(call.x)); }, 5);
+      forward += call.forward_ms;
       if (&call == &recorder_.calls.front()) continue;  // nothing to train below the first
       backward_operations += here;
       const at::Tensor dy = like(call.y);
-      backward += fastest(
-          device_, [&] { static_cast<void>(call.frozen.input_gradient(dy)); }, 3);
+      call.backward_ms = fastest(
+          device_, [&] { static_cast<void>(call.frozen.input_gradient(dy)); }, 5);
+      backward += call.backward_ms;
     }
     add("frozen products, forward", forward, operations);
     add("frozen products, input gradients", backward, backward_operations);
   }
 
+  // What the frozen products take longer with the members' updates, and the adapters' gradients.
   void low_rank() {
     double ms = 0.0;
     double operations = 0.0;
@@ -173,29 +176,41 @@ class Profiler {
       const at::Tensor a = like(call.x.new_empty({options_.members, linears * rank, slot->in}));
       const at::Tensor b = like(call.x.new_empty({options_.members, slot->b_rows, rank})).transpose(1, 2);
       const at::Tensor dy = like(call.y);
-      at::Tensor u = at::empty_like(call.x.new_empty({call.x.size(0), linears * rank}));
-      at::Tensor y = like(call.y);
-      at::Tensor dx = like(call.x);
+      const at::Tensor u = at::empty_like(call.x.new_empty({call.x.size(0), linears * rank}));
       at::Tensor da = at::empty_like(a);
       at::Tensor db = at::empty_like(b);
+      LowRankPass forward{call.offsets, u, {{a, 0, 0, 1.0}}, {}};
+      LowRankPass backward{call.offsets, at::empty_like(u), {}, {{a, 0, 0, 1.0}}};
+      std::int64_t row = 0;
+      for (std::int64_t l = 0; l < linears; ++l) {
+        const AdaptedColumns& columns = slot->columns[static_cast<std::size_t>(l)];
+        const at::Tensor b_here = b.narrow(2, row, columns.count);
+        forward.ups.push_back({b_here, l * rank, columns.begin, 1.0});
+        backward.downs.push_back({b_here, columns.begin, l * rank, 1.0});
+        row += columns.count;
+      }
+      ms += fastest(
+                device_, [&] { static_cast<void>(call.frozen.product(call.x, &forward)); }, 5) -
+            call.forward_ms;
+      const bool lowest = &call == &recorder_.calls.front();
+      ms +=
+          fastest(
+              device_,
+              [&] { lowest ? run_downs(dy, backward) : static_cast<void>(call.frozen.input_gradient(dy, &backward)); },
+              5) -
+          call.backward_ms;
       ms += fastest(
           device_,
           [&] {
-            grouped_down(call.x, 0, a, u, 0, call.offsets, 1.0);
-            std::int64_t row = 0;
-            for (std::int64_t l = 0; l < linears; ++l) {
-              const AdaptedColumns& columns = slot->columns[static_cast<std::size_t>(l)];
-              const at::Tensor b_here = b.narrow(2, row, columns.count);
-              at::Tensor db_here = db.narrow(2, row, columns.count);
-              grouped_up(u, l * rank, b_here, y, columns.begin, call.offsets, 1.0);
-              grouped_outer(u, l * rank, dy, columns.begin, db_here, call.offsets, 1.0);
-              grouped_down(dy, columns.begin, b_here, u, l * rank, call.offsets, 1.0);
-              row += columns.count;
+            std::int64_t at_row = 0;
+            for (const LowRankDown& down : backward.downs) {
+              at::Tensor db_here = db.narrow(2, at_row, down.m.size(2));
+              grouped_outer(u, down.first, dy, down.begin, db_here, call.offsets, 1.0);
+              at_row += down.m.size(2);
             }
-            grouped_outer(u, 0, call.x, 0, da, call.offsets, 1.0);
-            grouped_up(u, 0, a, dx, 0, call.offsets, 1.0);
+            grouped_outer(backward.u, 0, call.x, 0, da, call.offsets, 1.0);
           },
-          3);
+          5);
       operations += 6.0 * rows * static_cast<double>(rank * (linears * slot->in + slot->b_rows));
     }
     add("low-rank products, forward and backward", ms, operations);
@@ -223,20 +238,30 @@ class Profiler {
     const double full = layers - (options_.answer_only ? 1.0 : 0.0);  // the last layer has hardly any rows then
     const at::ScalarType type = recorder_.calls.front().x.scalar_type();
     const at::Tensor weight = at::randn({config.hidden}, x_.options());
-    const double norm =
-        both_ways(x_, [&](const at::Tensor& x) { return rms_norm(x, weight, config.rms_epsilon, type); });
+    const double norm = norm_and_sum(weight, type);
     const auto elements = static_cast<double>(x_.numel());
     const auto size = static_cast<double>(x_.element_size());
     const auto product = static_cast<double>(at::elementSize(type));
-    add_moving("RMS norms", norm * (2.0 * full + 1.0), (2.0 * full + 1.0) * elements * (3.0 * size + 2.0 * product),
-               5.0 * full);
+    // x, what is added and their sum; the sum's gradient from above and on to below; the norm and its gradient
+    add_moving("RMS norms with the sums before them", norm * (2.0 * full + 1.0),
+               (2.0 * full + 1.0) * elements * (5.0 * size + 3.0 * product), 8.0 * (2.0 * full + 1.0));
     const at::Tensor gate_up = at::randn({x_.size(0), 2 * config.feed_forward}, x_.options().dtype(type));
     const double swiglu_ms = both_ways(gate_up, [](const at::Tensor& x) { return swiglu(x); });
     // gate and up read twice, their product written, its gradient read, theirs written
     add_moving("SwiGLU", swiglu_ms * full, full * static_cast<double>(gate_up.numel()) * product * 4.0, 4.0 * full);
-    const at::Tensor other = like(x_);
-    const double sum = fastest(device_, [&] { static_cast<void>(at::add(x_, other)); });
-    add_moving("residual sums, forward and backward", sum * 4.0 * full, 12.0 * full * elements * size, 12.0 * full);
+  }
+
+  // Forward and backward of the residual stream's addition and norm, with gradients from both sides.
+  double norm_and_sum(const at::Tensor& weight, at::ScalarType type) {
+    const at::AutoGradMode with_gradients(true);
+    const at::Tensor leaf = x_.detach().clone().requires_grad_(true);
+    const at::Tensor delta = like(x_.to(type));
+    const at::Tensor normed = like(delta);
+    const at::Tensor residual = like(x_);
+    return fastest(device_, [&] {
+      const ResidualNorm both = add_rms_norm(leaf, delta, weight, decoder_.config().rms_epsilon, type);
+      static_cast<void>(torch::autograd::grad({both.normed, both.residual}, {leaf}, {normed, residual}));
+    });
   }
 
   void head() {

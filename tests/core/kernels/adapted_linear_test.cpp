@@ -62,6 +62,51 @@ TEST_CASE("its gradients equal the twin's and finite differences") {
   }
 }
 
+TEST_CASE("float32 gradients at a layer's sizes equal the float64 twin's, for every rank, with and without dropout") {
+  // q, k and v side by side; odd row counts, a member without rows.
+  constexpr std::int64_t kWide = 72;
+  for (const std::int64_t rank : {1, 4, 16, 33}) {
+    for (const double dropout : {0.0, 0.4}) {
+      INFO("rank " << rank << ", dropout " << dropout);
+      const at::Tensor weight = random_tensor({104, kWide}, 41);
+      const at::Tensor x = random_tensor({120, kWide}, 42);
+      const at::Tensor a = random_tensor({3, 3 * rank, kWide}, 43);
+      const at::Tensor b = random_tensor({3, 104, rank}, 44);
+      const at::Tensor upstream = random_tensor({120, 104}, 45) * 0.01;
+      const auto term = [&](at::ScalarType type) {
+        auto made = c10::make_intrusive<LowRankTerm>();
+        made->frozen = FrozenLinear(weight.to(type));
+        made->stream_offsets = {0, 83, 83, 120};
+        made->columns = {{0, 72, 0}, {72, 16, 1}, {88, 16, 2}};
+        made->rank = rank;
+        made->scale = 0.5;
+        made->dropout = dropout;
+        made->dropout_key = {5, 2, 0, {0, 1, 2}};
+        for (std::uint64_t row = 0; row < 120; ++row) made->row_keys.push_back(row);
+        return made;
+      };
+      const auto single = [](const at::Tensor& t) { return t.to(at::kFloat); };
+      const auto fused = term(at::kFloat);
+      const auto exact = term(at::kDouble);
+      CHECK(difference(adapted_linear(single(x), single(a), single(b), fused), adapted_linear_plain(x, a, b, exact)) <
+            1e-3);
+      const auto check = [&](const at::Tensor& at_point, const auto& f, const auto& plain) {
+        CHECK(difference(autograd_gradient(f, single(at_point), single(upstream)),
+                         autograd_gradient(plain, at_point, upstream)) < 2e-5);
+      };
+      check(
+          x, [&](const at::Tensor& in) { return adapted_linear(in, single(a), single(b), fused); },
+          [&](const at::Tensor& in) { return adapted_linear_plain(in, a, b, exact); });
+      check(
+          a, [&](const at::Tensor& in) { return adapted_linear(single(x), in, single(b), fused); },
+          [&](const at::Tensor& in) { return adapted_linear_plain(x, in, b, exact); });
+      check(
+          b, [&](const at::Tensor& in) { return adapted_linear(single(x), single(a), in, fused); },
+          [&](const at::Tensor& in) { return adapted_linear_plain(x, a, in, exact); });
+    }
+  }
+}
+
 TEST_CASE("a bfloat16 weight under float32 activations stays within bfloat16's rounding, gradients too") {
   const auto half = term_of(0.0);
   half->frozen = FrozenLinear(random_tensor({kOut, kIn}, 31, at::kFloat).to(at::kBFloat16));

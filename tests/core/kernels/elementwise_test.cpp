@@ -42,6 +42,35 @@ TEST_CASE("the fused RMS norm's gradient equals finite differences") {
   CHECK(difference(autograd_gradient(f, x, upstream), numeric_gradient(f, x, upstream)) < 1e-8);
 }
 
+TEST_CASE("the norm with the addition before it equals the plain one, gradients of either result too") {
+  const at::Tensor weight = random_tensor({19}, 11);
+  const at::Tensor x = random_tensor({5, 19}, 12);
+  const at::Tensor delta = random_tensor({5, 19}, 13);
+  const ResidualNorm exact = add_rms_norm_plain(x, delta, weight, 1e-5, at::kDouble);
+  for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
+    const ResidualNorm fused = add_rms_norm(x.to(type), delta.to(type), weight.to(type), 1e-5, type);
+    CHECK(difference(fused.residual, exact.residual) < (type == at::kFloat ? 1e-6 : 1e-15));
+    CHECK(difference(fused.normed, exact.normed) < (type == at::kFloat ? 2e-6 : 1e-13));
+  }
+  const at::Tensor upstream = random_tensor({5, 38}, 14);
+  // Both results, the norm alone, the sum alone.
+  for (const std::pair<double, double> parts : {std::pair{1.0, 1.0}, {1.0, 0.0}, {0.0, 1.0}}) {
+    const auto together = [&](const ResidualNorm& both) {
+      if (parts.second == 0.0) return at::cat({both.normed, at::zeros_like(both.normed)}, 1);
+      if (parts.first == 0.0) return at::cat({at::zeros_like(both.normed), both.residual}, 1);
+      return at::cat({both.normed, both.residual}, 1);
+    };
+    const auto of_x = [&](const at::Tensor& in) {
+      return together(add_rms_norm(in, delta, weight, 1e-5, at::kDouble));
+    };
+    const auto of_delta = [&](const at::Tensor& in) {
+      return together(add_rms_norm(x, in, weight, 1e-5, at::kDouble));
+    };
+    CHECK(difference(autograd_gradient(of_x, x, upstream), numeric_gradient(of_x, x, upstream)) < 1e-8);
+    CHECK(difference(autograd_gradient(of_delta, delta, upstream), numeric_gradient(of_delta, delta, upstream)) < 1e-8);
+  }
+}
+
 TEST_CASE("a bfloat16 result is the float32 one rounded once") {
   const at::Tensor x = random_tensor({5, 24}, 6, at::kFloat);
   const at::Tensor weight = random_tensor({24}, 7, at::kFloat);

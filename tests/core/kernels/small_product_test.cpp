@@ -61,3 +61,23 @@ TEST_CASE("small products equal float64 sums, however the factors lie") {
     }
   }
 }
+
+TEST_CASE("rows and columns change places, in squares and around them") {
+  for (const std::int64_t rows : {1, 15, 16, 17, 48, 50}) {
+    for (const std::int64_t columns : {1, 16, 31, 64, 70}) {
+      for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+        const at::Tensor in = random_tensor({rows, columns + 2}, 73, type);
+        at::Tensor out = at::zeros({columns, rows + 1}, type);
+        if (type == at::kFloat) {
+          transpose_rows(Rows<const float>{in.const_data_ptr<float>() + 1, columns + 2},
+                         Rows<float>{out.mutable_data_ptr<float>(), rows + 1}, rows, columns);
+        } else {
+          transpose_rows(Rows<const double>{in.const_data_ptr<double>() + 1, columns + 2},
+                         Rows<double>{out.mutable_data_ptr<double>(), rows + 1}, rows, columns);
+        }
+        CHECK(same_bits(out.narrow(1, 0, rows), in.narrow(1, 1, columns).t()));
+        CHECK(out.narrow(1, rows, 1).abs().max().item<double>() == 0.0);
+      }
+    }
+  }
+}
