@@ -20,9 +20,9 @@
 
 namespace chorale::simd {
 
-/// Whether vectors are 64 bytes wide here (AVX-512).
+/// Whether vectors are 64 bytes wide here (AVX-512), and code for them was compiled.
 inline bool has_wide_vectors() {
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(CHORALE_WIDE)
   static const bool wide = __builtin_cpu_supports("x86-64-v4") != 0;
   return wide;
 #else
