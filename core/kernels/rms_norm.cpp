@@ -79,14 +79,14 @@ CHORALE_INLINE void backward_rows(const BackwardRows<T>& a, std::int64_t begin, 
 #pragma omp simd reduction(+ : dot)
     for (std::int64_t i = 0; i < hidden; ++i) dot += grad[i] * weight[i] * in[i];
     const T shift = dot * scale * scale / static_cast<T>(hidden);
-    if (a.d_residual == nullptr) {
 #pragma omp simd
-      for (std::int64_t i = 0; i < hidden; ++i) out[i] = scale * (grad[i] * weight[i] - in[i] * shift);
-    } else {
-      const T* other = a.d_residual + row * hidden;
+    for (std::int64_t i = 0; i < hidden; ++i) out[i] = scale * (grad[i] * weight[i] - in[i] * shift);
+    if (a.d_residual == nullptr) continue;
+    // A loop of its own, or the compiler would contract product and sum, and the bits were others than those of a norm
+    // whose addition stands elsewhere (full recompute).
+    const T* other = a.d_residual + row * hidden;
 #pragma omp simd
-      for (std::int64_t i = 0; i < hidden; ++i) out[i] = other[i] + scale * (grad[i] * weight[i] - in[i] * shift);
-    }
+    for (std::int64_t i = 0; i < hidden; ++i) out[i] += other[i];
   }
 }
 
