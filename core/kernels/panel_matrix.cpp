@@ -64,7 +64,7 @@ PanelMatrix transposed(const PanelMatrix& matrix) {
 }
 
 at::Tensor plain_transposed(const PanelMatrix& matrix) {
-  return matrix.panels.transpose(1, 2).reshape({-1, matrix.depth}).narrow(0, 0, matrix.width);
+  return matrix.panels.transpose(1, 2).reshape({-1, matrix.depth}).narrow(0, 0, matrix.width).contiguous();
 }
 
 }  // namespace chorale
