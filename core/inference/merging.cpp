@@ -27,7 +27,8 @@ AdapterCost adapter_cost(const ModelConfig& model, const AdapterLayout& layout, 
     const auto out = static_cast<double>(slot.out);
     const auto adapted = static_cast<double>(slot.b_rows);
     const double factors = 2.0 * (static_cast<double>(slot.a_rows) * in + static_cast<double>(rank) * adapted);
-    cost.beside += members * rows * (factors + per_byte * (in + 2.0 * adapted));
+    const double moved = work.streams_again ? in + 2.0 * adapted : 0.0;
+    cost.beside += members * rows * (factors + per_byte * moved);
     cost.merged += members * (2.0 * static_cast<double>(rank) * in * adapted + per_byte * passes * in * out);
   }
   // A layer's products, and its activations written and read again.

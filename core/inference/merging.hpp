@@ -18,6 +18,7 @@ struct PredictionWork {
       0;  // frozen layers that every member after the first runs again: their output is not kept
   std::uint64_t element_bytes = 4;  // of weights and activations
   bool on_gpu = false;
+  bool streams_again = true;  // adapters read frozen products' inputs and results from memory once more
 };
 
 /// Floating-point operations, and what moving bytes through memory takes in operations of a frozen product, that the
@@ -28,9 +29,9 @@ struct AdapterCost {
 };
 
 /// Counts, per adapted product of in -> out with r columns of rank: beside, for each row, 2 r (in + out) operations,
-/// its input read and its result read and written once more; merged, for each member, 2 r in out operations and the
-/// weight moved a few times (copied, added to; on a CPU laid out for the product again), and the frozen layers that
-/// must run again.
+/// its input read and its result read and written once more (where they are); merged, for each member, 2 r in out
+/// operations and the weight moved a few times (copied, added to; on a CPU laid out for the product again), and the
+/// frozen layers that must run again.
 [[nodiscard]] AdapterCost adapter_cost(const ModelConfig& model, const AdapterLayout& layout, std::int64_t rank,
                                        const PredictionWork& work);
 

@@ -98,6 +98,7 @@ bool Predictor::merges(const AdapterBank& bank) const {
   work.layers_again = prefix_.kept_chunks() == prefix_.chunks() ? 0 : prefix_.end_layer();
   work.element_bytes = element;
   work.on_gpu = decoder_.device().is_cuda();
+  work.streams_again = !FrozenLinear::takes_passes_along(decoder_.device(), decoder_.dtype());
   const AdapterCost cost = adapter_cost(decoder_.config(), bank.layout(), bank.config().rank, work);
   return cost.merged < cost.beside;
 }

@@ -69,6 +69,10 @@ bool FrozenLinear::copies(at::Device device, at::ScalarType type) {
   return has_onednn_linear(device, type);
 }
 
+bool FrozenLinear::takes_passes_along(at::Device device, at::ScalarType type) {
+  return has_onednn_linear(device, type) && type == at::kFloat && has_panel_products();
+}
+
 FrozenLinear::FrozenLinear(CompactWeightPtr weight, at::Tensor bias)
     : bias_(std::move(bias)), compact_(std::move(weight)) {}
 

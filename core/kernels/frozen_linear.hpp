@@ -37,6 +37,9 @@ class FrozenLinear {
   /// differentiable: for use inside hand-written backward passes.
   [[nodiscard]] at::Tensor input_gradient(const at::Tensor& dy, LowRankPass* pass = nullptr) const;
 
+  /// Whether a `pass` runs over rows that the frozen product has in the caches, rather than after it.
+  [[nodiscard]] static bool takes_passes_along(at::Device device, at::ScalarType type);
+
   /// The weight in its plain layout (a copy where it is kept in another).
   [[nodiscard]] at::Tensor weight() const;
   /// The same as a tensor of the caller's own.

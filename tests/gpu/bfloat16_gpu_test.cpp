@@ -10,7 +10,7 @@ TEST_CASE("gradients of a bfloat16 step on the GPU are near float64's, with prom
 }
 
 TEST_CASE("passes repeated as CUDA graphs train as passes issued anew") {
-  if (has_gpus()) check_recorded_training(gpu());
+  if (has_gpus()) check_recorded_training(gpu(), kDeviceTasks, 5);
 }
 
 TEST_CASE("on the GPU merged adapters predict as adapters beside the weights") {

@@ -48,12 +48,12 @@ class KeptLosses : public TrainingObserver {
 };
 
 /// Trainings whose passes, cut into slices of members, are recorded and repeated, against passes issued anew.
-inline void check_recorded_training(at::Device device) {
-  for (const TinyTask& task : kDeviceTasks) {
+inline void check_recorded_training(at::Device device, const std::vector<TinyTask>& tasks, std::int64_t epochs) {
+  for (const TinyTask& task : tasks) {
     KeptLosses losses[2];
     for (const bool record : {false, true}) {
       TinyRunOptions options = device_options(task, at::kBFloat16, device);
-      options.training.epochs = 5;
+      options.training.epochs = epochs;
       options.record_passes = record;
       options.pass_size = PassSize{2, 4};
       options.observer = &losses[record ? 1 : 0];

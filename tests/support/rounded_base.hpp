@@ -24,13 +24,6 @@ class RoundedBase : public TinyBase {
         make_compact_weight(format_, weight, {at::kFloat, at::kCPU, std::make_shared<WeightScratch>()})->decoded();
     std::copy_n(decoded.const_data_ptr<float>(), out.size(), out.begin());
   }
-  void read_rows(std::string_view name, std::int64_t first, std::int64_t count, std::span<float> out) const override {
-    const std::vector<std::int64_t> sizes = shape(name);
-    const std::int64_t columns = sizes.size() > 1 ? sizes[1] : 1;
-    std::vector<float> all(static_cast<std::size_t>(sizes[0] * columns));
-    read(name, all);
-    std::copy_n(all.begin() + first * columns, count * columns, out.begin());
-  }
 
  private:
   LinearFormat format_;

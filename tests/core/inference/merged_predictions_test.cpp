@@ -119,8 +119,8 @@ TEST_CASE("merging pays for many rows, unless a frozen prefix has to run again f
   adapter.targets = kAdapterTargets;
   for (std::int64_t layer = 20; layer < 30; ++layer) adapter.layers.push_back(layer);
   const AdapterLayout layout(model, adapter);
-  for (const bool on_gpu : {false, true}) {
-    PredictionWork work{.members = 4, .rows = 10, .on_gpu = on_gpu};
+  for (const auto& [on_gpu, streams] : {std::pair(false, false), std::pair(false, true), std::pair(true, true)}) {
+    PredictionWork work{.members = 4, .rows = 10, .on_gpu = on_gpu, .streams_again = streams};
     const auto cost = [&] { return adapter_cost(model, layout, adapter.rank, work); };
     CHECK(cost().merged > cost().beside);
     const double once = cost().merged;
