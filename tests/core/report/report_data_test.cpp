@@ -167,7 +167,8 @@ TEST_CASE("data files that are gone or changed cost the text and nothing else") 
   const PredictionTable table = named(RandomPredictions{2, 30, 3}.make(5), "test");
   const auto problems = [](const Run& made) {
     std::vector<std::string> found;
-    for (const auto& [number, example] : made.report()["examples"]["test"]["examples"].items()) {
+    const auto report = made.report();  // it must outlive the loop over its parts
+    for (const auto& [number, example] : report["examples"]["test"]["examples"].items()) {
       CHECK(example["text"].is_null() == !example["problem"].get<std::string>().empty());
       CHECK_FALSE(example["options"].empty());
       CHECK(example["options"][0]["name"].get<std::string>().size() > 1);  // still the fixed choices' names
