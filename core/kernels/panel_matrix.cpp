@@ -31,7 +31,7 @@ bool has_panel_products() {
 
 PanelMatrix panels_of_transposed(const at::Tensor& weight) {
   const at::Tensor rows = weight.contiguous();
-  const PanelMatrix result = room_for(rows.size(1), rows.size(0));
+  PanelMatrix result = room_for(rows.size(1), rows.size(0));
   const auto* from = rows.const_data_ptr<float>();
   auto* to = result.panels.mutable_data_ptr<float>();
   at::parallel_for(0, result.panels.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
@@ -46,7 +46,7 @@ PanelMatrix panels_of_transposed(const at::Tensor& weight) {
 }
 
 PanelMatrix transposed(const PanelMatrix& matrix) {
-  const PanelMatrix result = room_for(matrix.width, matrix.depth);
+  PanelMatrix result = room_for(matrix.width, matrix.depth);
   const auto* from = matrix.panels.const_data_ptr<float>();
   auto* to = result.panels.mutable_data_ptr<float>();
   // Squares of one panel's width change places.

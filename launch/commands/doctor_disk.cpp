@@ -53,14 +53,17 @@ class Scratch {
 double write_speed(const std::string& path, int& error) {
   const Scratch scratch(path);
   Descriptor file;
-  if ((error = file_calls::open(path, O_CREAT | O_EXCL, file)) != 0) return 0.0;
+  error = file_calls::open(path, O_CREAT | O_EXCL, file);
+  if (error != 0) return 0.0;
   const std::string piece(kPiece, 'x');
   const auto begin = std::chrono::steady_clock::now();
   int pieces = 0;
   for (; pieces < kPieces && seconds_since(begin) < kLongEnough; ++pieces) {
-    if ((error = file_calls::write(file, piece, path)) != 0) return 0.0;
+    error = file_calls::write(file, piece, path);
+    if (error != 0) return 0.0;
   }
-  if ((error = file_calls::sync(file, path)) != 0) return 0.0;
+  error = file_calls::sync(file, path);
+  if (error != 0) return 0.0;
   return static_cast<double>(kPiece) * pieces / seconds_since(begin);
 }
 
