@@ -7,21 +7,17 @@
 namespace chorale {
 
 MergedHook::MergedHook(const AdapterBank& bank, std::int64_t member)
-    : bank_(bank), member_(member), merged_(bank.layout().slots().size()), made_(merged_.size(), false) {}
+    : bank_(bank), member_(member), merged_(bank.layout().slots().size()) {}
 
 FrozenLinear MergedHook::merged(const AdapterSlot& slot, const FrozenLinear& frozen) const {
-  const std::int64_t rank = bank_.config().rank;
-  const at::Tensor own = bank_.parameters()[member_];
+  const at::NoGradGuard no_gradients;
+  const double scale = adapter_scale(bank_.config());
   at::Tensor weight = frozen.weight_copy();
-  std::int64_t b_row = 0;
-  for (std::size_t l = 0; l < slot.columns.size(); ++l) {
-    const AdaptedColumns& columns = slot.columns[l];
-    const at::Tensor a =
-        own.narrow(0, slot.a_offset + static_cast<std::int64_t>(l) * rank * slot.in, rank * slot.in).view({rank, -1});
-    const at::Tensor b = own.narrow(0, slot.b_offset + b_row * rank, columns.count * rank).view({columns.count, rank});
-    weight.narrow(0, columns.begin, columns.count)
-        .addmm_(b.to(weight.scalar_type()), a.to(weight.scalar_type()), 1.0, adapter_scale(bank_.config()));
-    b_row += columns.count;
+  for (const AdaptedColumns& columns : slot.columns) {
+    const AdapterSite& site = bank_.layout().sites()[columns.site];
+    const at::Tensor a = bank_.a(member_, site).to(weight.scalar_type());
+    const at::Tensor b = bank_.b(member_, site).to(weight.scalar_type());
+    weight.narrow(0, columns.begin, columns.count).addmm_(b, a, 1.0, scale);
   }
   return FrozenLinear(weight, frozen.bias());
 }
@@ -30,13 +26,9 @@ at::Tensor MergedHook::linear(std::int64_t layer, LinearGroup group, const Froze
                               const RowScope& /*scope*/, const InputOrigin& /*origin*/) const {
   const AdapterSlot* slot = bank_.layout().find(layer, group);
   if (slot == nullptr) return frozen.product(x);
-  const auto index = static_cast<std::size_t>(slot - bank_.layout().slots().data());
-  if (!made_[index]) {
-    const at::NoGradGuard no_gradients;
-    merged_[index] = merged(*slot, frozen);
-    made_[index] = true;
-  }
-  return merged_[index].product(x);
+  std::optional<FrozenLinear>& own = merged_[static_cast<std::size_t>(slot - bank_.layout().slots().data())];
+  if (!own) own = merged(*slot, frozen);
+  return own->product(x);
 }
 
 std::vector<at::Tensor> MergedHook::tensors_of(std::int64_t /*layer*/, at::ScalarType /*type*/) const {

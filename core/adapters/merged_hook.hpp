@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/adapters/adapter_bank.hpp"
@@ -33,8 +34,7 @@ class MergedHook : public LinearHook {
 
   const AdapterBank& bank_;
   std::int64_t member_;
-  mutable std::vector<FrozenLinear> merged_;  // by slot
-  mutable std::vector<bool> made_;
+  mutable std::vector<std::optional<FrozenLinear>> merged_;  // by slot, once met
 };
 
 }  // namespace chorale

@@ -13,9 +13,8 @@ enum class Merging { never, when_less_work, always };
 /// Predictions of all members of a bank over rows that are the same for each.
 struct PredictionWork {
   std::int64_t members = 1;
-  std::int64_t rows = 0;  // tokens, of one member
-  std::int64_t layers_again =
-      0;  // frozen layers that every member after the first runs again: their output is not kept
+  std::int64_t rows = 0;            // tokens, of one member
+  std::int64_t layers_again = 0;    // frozen ones whose output is not kept: all members but the first run them again
   std::uint64_t element_bytes = 4;  // of weights and activations
   bool on_gpu = false;
   bool streams_again = true;  // adapters read frozen products' inputs and results from memory once more

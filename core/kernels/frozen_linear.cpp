@@ -126,10 +126,8 @@ at::Tensor FrozenLinear::weight() const {
 }
 
 at::Tensor FrozenLinear::weight_copy() const {
-  // decoded() may be memory that other weights are decoded into, and a small matrix in panels may be seen where it
-  // lies.
-  const bool copied = packed_ && !packed_->panels.defined();
-  return copied ? weight() : weight().clone(at::MemoryFormat::Contiguous);
+  // decoded() may be memory that other weights are decoded into.
+  return packed_ ? weight() : weight().clone();
 }
 
 }  // namespace chorale

@@ -64,7 +64,8 @@ PanelMatrix transposed(const PanelMatrix& matrix) {
 }
 
 at::Tensor plain_transposed(const PanelMatrix& matrix) {
-  return matrix.panels.transpose(1, 2).reshape({-1, matrix.depth}).narrow(0, 0, matrix.width).contiguous();
+  const at::Tensor rows = matrix.panels.transpose(1, 2).clone(at::MemoryFormat::Contiguous);
+  return rows.view({-1, matrix.depth}).narrow(0, 0, matrix.width);
 }
 
 }  // namespace chorale

@@ -25,7 +25,7 @@ struct PanelMatrix {
 [[nodiscard]] PanelMatrix panels_of_transposed(const at::Tensor& weight);
 /// The transpose of `matrix`.
 [[nodiscard]] PanelMatrix transposed(const PanelMatrix& matrix);
-/// The matrix in its plain layout, transposed: [width, depth].
+/// The matrix in its plain layout, transposed: [width, depth], a copy.
 [[nodiscard]] at::Tensor plain_transposed(const PanelMatrix& matrix);
 
 }  // namespace chorale

@@ -3,6 +3,7 @@
 #include "core/training/checkpoint.hpp"
 #include "gpu/gpu_world.hpp"
 #include "support/catch.hpp"
+#include "support/device_step_cases.hpp"
 #include "support/scratch_directory.hpp"
 #include "support/tensors.hpp"
 #include "support/tiny_run.hpp"
@@ -11,10 +12,6 @@ using namespace chorale;
 using namespace chorale::test;
 
 namespace {
-
-const std::vector<TinyTask> kTasks = {{TaskKind::multiple_choice, Scoring::label_token},
-                                      {TaskKind::multiple_choice, Scoring::option_likelihood},
-                                      {TaskKind::completion, Scoring::label_token}};
 
 TinyRunOptions options_of(const TinyTask& task, at::ScalarType type, at::Device device) {
   TinyRunOptions options;
@@ -49,7 +46,7 @@ double difference_of(const std::vector<float>& a, const std::vector<float>& b) {
 
 TEST_CASE("gradients of one step on the GPU equal the CPU's") {
   if (!has_gpus()) return;
-  for (const TinyTask& task : kTasks) {
+  for (const TinyTask& task : kDeviceTasks) {
     for (const bool kl : {false, true}) {
       for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
         const auto run_on = [&](at::Device device) {
@@ -76,7 +73,7 @@ TEST_CASE("gradients of one step on the GPU equal the CPU's") {
 
 TEST_CASE("a training on the GPU ends with the CPU's adapters and predictions") {
   if (!has_gpus()) return;
-  for (const TinyTask& task : kTasks) {
+  for (const TinyTask& task : kDeviceTasks) {
     for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
       TinyRun cpu(options_of(task, type, at::kCPU));
       TinyRun there(options_of(task, type, gpu()));
@@ -97,7 +94,7 @@ TEST_CASE("a checkpoint written from the GPU goes on on the CPU, and the other w
   if (!has_gpus()) return;
   const ScratchDirectory scratch;
   for (const bool from_gpu : {true, false}) {
-    TinyRunOptions options = options_of(kTasks[0], at::kFloat, from_gpu ? gpu() : c10::Device(at::kCPU));
+    TinyRunOptions options = options_of(kDeviceTasks[0], at::kFloat, from_gpu ? gpu() : c10::Device(at::kCPU));
     TinyRun first(options);
     for (int step = 0; step < 3; ++step) first.trainer().step();
     first.trainer().interval().collect();

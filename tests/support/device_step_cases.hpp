@@ -39,10 +39,11 @@ inline void check_bfloat16_step(at::Device device) {
   }
 }
 
+/// Every member's loss with its divergence, step by step.
 class KeptLosses : public TrainingObserver {
  public:
   void stepped(const StepReport& report) override {
-    for (const MemberReport& member : report.members) values.push_back(member.loss);
+    for (const MemberReport& member : report.members) values.push_back(member.loss + member.divergence);
   }
   std::vector<double> values;
 };

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "support/catch.hpp"
-#include "support/tiny_run.hpp"
+#include "support/device_step_cases.hpp"
 
 using namespace chorale;
 using namespace chorale::test;
@@ -49,9 +49,7 @@ std::pair<double, double> differences(const std::vector<float>& a, const std::ve
 }  // namespace
 
 TEST_CASE("merged adapters predict what adapters beside the weights predict") {
-  for (const TinyTask& task : {TinyTask{TaskKind::multiple_choice, Scoring::label_token},
-                               TinyTask{TaskKind::multiple_choice, Scoring::option_likelihood},
-                               TinyTask{TaskKind::completion, Scoring::label_token}}) {
+  for (const TinyTask& task : kDeviceTasks) {
     for (const std::vector<std::string>& targets :
          {kAdapterTargets, std::vector<std::string>{"q_proj", "v_proj"}, std::vector<std::string>{"up_proj"}}) {
       TinyRunOptions options;

@@ -18,9 +18,7 @@ TEST_CASE("a bfloat16 step with all CUDA kernels, emulated, is as near to float6
     run.trainer().compute_gradients(1);
     return run.bank().gradients().to(at::kDouble);
   };
-  for (const TinyTask& task : {TinyTask{TaskKind::multiple_choice, Scoring::label_token},
-                               TinyTask{TaskKind::multiple_choice, Scoring::option_likelihood},
-                               TinyTask{TaskKind::completion, Scoring::label_token}}) {
+  for (const TinyTask& task : kDeviceTasks) {
     const at::Tensor exact_ones = gradients(task, at::kDouble);
     const double plain = (gradients(task, at::kBFloat16) - exact_ones).norm().item<double>();
     const EmulatedKernels on;

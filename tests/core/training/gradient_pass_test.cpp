@@ -5,6 +5,7 @@
 
 #include "core/kernels/dropout.hpp"
 #include "support/catch.hpp"
+#include "support/device_step_cases.hpp"
 #include "support/emulated_kernels.hpp"
 #include "support/tensors.hpp"
 #include "support/tiny_objectives.hpp"
@@ -15,14 +16,6 @@ using namespace chorale::test;
 
 namespace {
 
-class Losses : public TrainingObserver {
- public:
-  void stepped(const StepReport& report) override {
-    for (const MemberReport& member : report.members) values.push_back(member.loss + member.divergence);
-  }
-  std::vector<double> values;
-};
-
 struct Result {
   at::Tensor parameters;
   std::vector<double> losses;
@@ -30,7 +23,7 @@ struct Result {
 };
 
 Result trained(TinyRunOptions options, bool record) {
-  Losses losses;
+  KeptLosses losses;
   options.record_passes = record;
   options.observer = &losses;
   TinyRun run(options);
@@ -140,9 +133,7 @@ TEST_CASE("passes of another shape are told apart") {
 
 TEST_CASE("recorded passes by the device's kernels see the batch at hand") {
   const EmulatedKernels on;
-  for (const TinyTask& task : {TinyTask{TaskKind::multiple_choice, Scoring::label_token},
-                               TinyTask{TaskKind::multiple_choice, Scoring::option_likelihood},
-                               TinyTask{TaskKind::completion, Scoring::label_token}}) {
+  for (const TinyTask& task : kDeviceTasks) {
     TinyRunOptions options;
     options.task = task;
     options.dtype = at::kBFloat16;
