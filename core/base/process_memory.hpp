@@ -1,6 +1,8 @@
 // What this process asks of the C library's and the kernel's memory management.
 #pragma once
 
+#include <cstdint>
+
 namespace chorale {
 
 /// For programs that compute with tensors, first in main: before any thread and any tensor is there.
@@ -9,5 +11,9 @@ namespace chorale {
 /// the kernel has them to give: faulting in pages of 4 KiB one by one takes several times as long as filling them.
 /// Torch does the latter itself when it is asked (THP_MEM_ALLOC_ENABLE; a value the user has set stands).
 void prepare_process_memory();
+
+/// Bytes of memory this process has taken at most so far: resident pages, of which those that processes share (one base
+/// for several ranks) count in parts, as they are shared now. 0 where the kernel does not say.
+[[nodiscard]] std::uint64_t peak_process_memory();
 
 }  // namespace chorale

@@ -53,9 +53,36 @@ at::Tensor CompactWeight::decoded() const {
 }
 
 CompactWeightPtr make_compact_weight(LinearFormat format, const at::Tensor& weight, const CompactOptions& options) {
+  WeightMemory own;
+  return make_compact_weight(format, {weight.size(0), weight.size(1), [&] { return weight; }}, options, own);
+}
+
+CompactWeightPtr make_compact_weight(LinearFormat format, const WeightSource& weight, const CompactOptions& options,
+                                     WeightMemory& memory) {
   CHORALE_ASSERT(format != LinearFormat::plain, "a plain weight is not compact");
-  if (format == LinearFormat::nf4) return std::make_shared<const Nf4Weight>(weight, options);
-  return std::make_shared<const Float8Weight>(weight, options);
+  if (format == LinearFormat::nf4) return std::make_shared<const Nf4Weight>(weight, options, memory);
+  return std::make_shared<const Float8Weight>(weight, options, memory);
+}
+
+CompactArrays compact_arrays(const WeightSource& weight, std::int64_t scale_columns, std::int64_t code_columns,
+                             at::ScalarType code_type, const CompactOptions& options, WeightMemory& memory,
+                             const std::function<void(const at::Tensor&, const CompactArrays&)>& encode) {
+  const std::int64_t scale_bytes = weight.rows * scale_columns * 4;
+  const std::int64_t code_bytes = weight.rows * code_columns;
+  const auto arrays_in = [&](const at::Tensor& bytes) {
+    return CompactArrays{bytes.narrow(0, 0, scale_bytes).view(at::kFloat).view({weight.rows, scale_columns}),
+                         bytes.narrow(0, scale_bytes, code_bytes).view(code_type).view({weight.rows, code_columns})};
+  };
+  WeightMemory own;
+  WeightMemory& place = options.device.is_cpu() ? memory : own;
+  const at::Tensor bytes = place.filled({scale_bytes + code_bytes}, at::kByte, [&](const at::Tensor& room) {
+    const at::Tensor values = weight.read();
+    CHORALE_ASSERT(values.is_cpu() && values.scalar_type() == at::kFloat,
+                   "weights are encoded from float32 on the CPU");
+    encode(values.contiguous(), arrays_in(room));
+  });
+  const CompactArrays arrays = arrays_in(bytes);
+  return {arrays.scales.to(options.device), arrays.codes.to(options.device)};
 }
 
 std::uint64_t compact_row_bytes(LinearFormat format, std::int64_t columns) {

@@ -7,6 +7,8 @@
 #include <memory>
 #include <mutex>
 
+#include "core/kernels/weight_memory.hpp"
+
 namespace chorale {
 
 /// How a decoder's linears lie in memory: in the type of their products, or in eight or four bits.
@@ -78,6 +80,21 @@ using CompactWeightPtr = std::shared_ptr<const CompactWeight>;
 /// Encodes `weight` [out, in], float32 on the CPU, where it is encoded whatever the device. format: not plain.
 [[nodiscard]] CompactWeightPtr make_compact_weight(LinearFormat format, const at::Tensor& weight,
                                                    const CompactOptions& options);
+/// The same in `memory`, unless it is for another device.
+[[nodiscard]] CompactWeightPtr make_compact_weight(LinearFormat format, const WeightSource& weight,
+                                                   const CompactOptions& options, WeightMemory& memory);
+
+/// A compact weight's arrays.
+struct CompactArrays {
+  at::Tensor scales;  // [rows, scale_columns] float32
+  at::Tensor codes;   // [rows, code_columns] of one byte each
+};
+
+/// encode(weight, arrays) fills them, here or in another process; they end up on options.device.
+[[nodiscard]] CompactArrays compact_arrays(
+    const WeightSource& weight, std::int64_t scale_columns, std::int64_t code_columns, at::ScalarType code_type,
+    const CompactOptions& options, WeightMemory& memory,
+    const std::function<void(const at::Tensor& weight, const CompactArrays& arrays)>& encode);
 
 /// Bytes that a row of `columns` weights takes in a format that is not plain, its scales included.
 [[nodiscard]] std::uint64_t compact_row_bytes(LinearFormat format, std::int64_t columns);

@@ -30,12 +30,16 @@ void decode_on_cpu(const at::Tensor& codes, const at::Tensor& scales, at::Tensor
 
 }  // namespace
 
-Float8Weight::Float8Weight(const at::Tensor& weight, const CompactOptions& options)
-    : CompactWeight(weight.size(0), weight.size(1), options) {
-  CHORALE_ASSERT(weight.is_cpu() && weight.scalar_type() == at::kFloat, "weights are encoded from float32 on the CPU");
-  const Float8Rows rows_of_weight = float8_rows(weight);
-  codes_ = rows_of_weight.codes.to(options.device);
-  scales_ = rows_of_weight.scales.to(options.device);
+Float8Weight::Float8Weight(const WeightSource& weight, const CompactOptions& options, WeightMemory& memory)
+    : CompactWeight(weight.rows, weight.columns, options) {
+  const auto encode = [](const at::Tensor& values, const CompactArrays& arrays) {
+    const Float8Rows encoded = float8_rows(values);
+    arrays.codes.copy_(encoded.codes);
+    arrays.scales.copy_(encoded.scales);
+  };
+  const CompactArrays arrays = compact_arrays(weight, 1, columns(), at::kFloat8_e4m3fn, options, memory, encode);
+  codes_ = arrays.codes;
+  scales_ = arrays.scales;
   multiplied_as_it_is_ =
       options.type == at::kBFloat16 && float8_products_on(options.device) && float8_product_takes(rows(), columns());
 }

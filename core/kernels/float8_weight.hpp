@@ -12,8 +12,8 @@ namespace chorale {
 /// compact weight, and the weights' rounding alone is felt.
 class Float8Weight : public CompactWeight {
  public:
-  /// weight: [out, in], float32 on the CPU.
-  Float8Weight(const at::Tensor& weight, const CompactOptions& options);
+  /// weight: float32.
+  Float8Weight(const WeightSource& weight, const CompactOptions& options, WeightMemory& memory);
 
   [[nodiscard]] at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const override;
   [[nodiscard]] at::Tensor input_gradient(const at::Tensor& dy) const override;

@@ -12,9 +12,15 @@
 namespace chorale {
 namespace {
 
+// A bias of any type that is undefined or becomes one of `type`.
+at::Tensor in_type(const at::Tensor& bias, at::ScalarType type) {
+  return bias.defined() ? bias.to(type) : bias;
+}
+
 // The product in the packed weight's type, the result in x's: rounding x once costs less than it saves.
 at::Tensor typed_product(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
-  return onednn_linear(x.to(packed.scalar_type()), packed, bias).to(x.scalar_type());
+  const at::ScalarType type = packed.scalar_type();
+  return onednn_linear(x.to(type), packed, in_type(bias, type)).to(x.scalar_type());
 }
 
 // Whether this machine multiplies bfloat16 faster than float32; oneDNN would imitate it elsewhere.
@@ -48,21 +54,38 @@ class FrozenProduct : public torch::autograd::Function<FrozenProduct> {
 
 }  // namespace
 
-FrozenLinear::FrozenLinear(at::Tensor weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
-  const bool half = weight_.scalar_type() == at::kBFloat16;
-  if (has_onednn_linear(weight_)) {
-    const at::NoGradGuard no_gradients;
-    // The same rounded weights, in products of float32.
-    if (half && !multiplies_bfloat16()) weight_ = weight_.to(at::kFloat);
-    if (bias_.defined()) bias_ = bias_.to(weight_.scalar_type());
-    packed_ = std::make_shared<Packed>();
-    if (weight_.scalar_type() == at::kFloat && has_panel_products()) {
-      packed_->panels = panels_of_transposed(weight_);
-    } else {
-      packed_->weight = onednn_packed(weight_);
-    }
-    weight_ = at::Tensor();
+FrozenLinear::FrozenLinear(at::Tensor weight, at::Tensor bias) : bias_(std::move(bias)) {
+  if (copies(weight.device(), weight.scalar_type())) {
+    WeightMemory own;
+    lay_out({weight.size(0), weight.size(1), [&] { return weight; }}, weight.scalar_type(), own);
+  } else {
+    weight_ = std::move(weight);
   }
+}
+
+FrozenLinear::FrozenLinear(const WeightSource& weight, at::ScalarType type, at::Tensor bias, WeightMemory& memory)
+    : bias_(std::move(bias)) {
+  lay_out(weight, type, memory);
+}
+
+void FrozenLinear::lay_out(const WeightSource& weight, at::ScalarType type, WeightMemory& memory) {
+  const at::NoGradGuard no_gradients;
+  packed_ = std::make_shared<Packed>();
+  if (shares(at::kCPU, type)) {
+    packed_->panels = panels_of_transposed(weight, memory);
+    packed_->room = room_for_transposed(packed_->panels, memory);
+  } else {
+    packed_->weight = onednn_packed(weight.read().to(kept_type(at::kCPU, type)));
+  }
+}
+
+at::ScalarType FrozenLinear::kept_type(at::Device device, at::ScalarType type) {
+  // Without instructions for bfloat16: the same rounded weights, in products of float32.
+  return copies(device, type) && type == at::kBFloat16 && !multiplies_bfloat16() ? at::kFloat : type;
+}
+
+bool FrozenLinear::shares(at::Device device, at::ScalarType type) {
+  return copies(device, type) && kept_type(device, type) == at::kFloat && has_panel_products();
 }
 
 bool FrozenLinear::copies(at::Device device, at::ScalarType type) {
@@ -85,7 +108,7 @@ at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
 
 at::Tensor FrozenLinear::product(const at::Tensor& x, LowRankPass* pass) const {
   if (packed_ && packed_->panels.defined()) {
-    return panel_product(x.to(at::kFloat), packed_->panels, bias_, pass).to(x.scalar_type());
+    return panel_product(x.to(at::kFloat), packed_->panels, in_type(bias_, at::kFloat), pass).to(x.scalar_type());
   }
   at::Tensor y = plain_product(x);
   if (pass != nullptr) {
@@ -97,8 +120,9 @@ at::Tensor FrozenLinear::product(const at::Tensor& x, LowRankPass* pass) const {
 
 at::Tensor FrozenLinear::input_gradient(const at::Tensor& dy, LowRankPass* pass) const {
   if (packed_ && packed_->panels.defined()) {
-    if (!packed_->transposed_panels.defined()) packed_->transposed_panels = transposed(packed_->panels);
-    return panel_product(dy.to(at::kFloat), packed_->transposed_panels, at::Tensor(), pass).to(dy.scalar_type());
+    PanelMatrix& back = packed_->transposed_panels;
+    if (!back.defined()) back = transposed(packed_->panels, packed_->room);
+    return panel_product(dy.to(at::kFloat), back, at::Tensor(), pass).to(dy.scalar_type());
   }
   if (pass != nullptr) run_downs(dy, *pass);
   at::Tensor dx = plain_input_gradient(dy);

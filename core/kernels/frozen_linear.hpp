@@ -8,6 +8,7 @@
 #include "core/kernels/compact_weight.hpp"
 #include "core/kernels/low_rank_pass.hpp"
 #include "core/kernels/panel_matrix.hpp"
+#include "core/kernels/weight_memory.hpp"
 
 namespace chorale {
 
@@ -19,12 +20,21 @@ namespace chorale {
 /// bfloat16 it is oneDNN's where the CPU has instructions for it (AVX512_BF16), and float32 with the same rounded
 /// weights where it has not. Other types and devices use torch's plain product.
 /// A weight held in fewer bits (compact_weight.hpp) is decoded for each product.
+///
+/// Our own panels, both layouts, and compact weights can lie in memory that the processes of a machine share
+/// (weight_memory.hpp); oneDNN keeps its blocks to itself.
 class FrozenLinear {
  public:
   FrozenLinear() = default;
   explicit FrozenLinear(at::Tensor weight, at::Tensor bias = at::Tensor());
+  /// The same with a weight that is read only if it has to be, and laid out in `memory`. Where copies().
+  FrozenLinear(const WeightSource& weight, at::ScalarType type, at::Tensor bias, WeightMemory& memory);
   /// Whether a weight of this kind is laid out anew, so that the one given may change afterwards.
   [[nodiscard]] static bool copies(at::Device device, at::ScalarType type);
+  /// The type in which a weight of the given type is kept and multiplied there.
+  [[nodiscard]] static at::ScalarType kept_type(at::Device device, at::ScalarType type);
+  /// Whether that is a layout which processes can share.
+  [[nodiscard]] static bool shares(at::Device device, at::ScalarType type);
   explicit FrozenLinear(CompactWeightPtr weight, at::Tensor bias = at::Tensor());
 
   /// x: [rows, in] of the weight's type -> [rows, out]. Differentiable in x. On the CPU x may be float32 whatever the
@@ -52,9 +62,11 @@ class FrozenLinear {
   struct Packed {
     at::Tensor weight, transposed;          // oneDNN's
     PanelMatrix panels, transposed_panels;  // ours
+    LateTensor room;                        // for transposed_panels
   };
   [[nodiscard]] at::Tensor plain_product(const at::Tensor& x) const;
   [[nodiscard]] at::Tensor plain_input_gradient(const at::Tensor& dy) const;
+  void lay_out(const WeightSource& weight, at::ScalarType type, WeightMemory& memory);
 
   at::Tensor weight_;  // plain; undefined when packed or compact
   at::Tensor bias_;    // [out] or undefined

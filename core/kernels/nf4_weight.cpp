@@ -1,6 +1,5 @@
 #include "core/kernels/nf4_weight.hpp"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -31,23 +30,23 @@ void decode_on_cpu(const at::Tensor& codes, const at::Tensor& scales, at::Tensor
 
 }  // namespace
 
-Nf4Weight::Nf4Weight(const at::Tensor& weight, const CompactOptions& options)
-    : CompactWeight(weight.size(0), weight.size(1), options) {
-  CHORALE_ASSERT(weight.is_cpu() && weight.scalar_type() == at::kFloat, "weights are encoded from float32 on the CPU");
-  const at::Tensor rows_of_weight = weight.contiguous();
+Nf4Weight::Nf4Weight(const WeightSource& weight, const CompactOptions& options, WeightMemory& memory)
+    : CompactWeight(weight.rows, weight.columns, options) {
   const std::int64_t blocks = nf4_blocks(columns());
-  codes_ = at::empty({rows(), blocks * kCodeBytes}, at::kByte);
-  scales_ = at::empty({rows(), blocks}, at::kFloat);
-  const auto* values = rows_of_weight.const_data_ptr<float>();
-  auto* codes = codes_.mutable_data_ptr<std::uint8_t>();
-  auto* scales = scales_.mutable_data_ptr<float>();
-  for_rows(rows(), columns(), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      nf4_encode(values + row * columns(), columns(), codes + row * blocks * kCodeBytes, scales + row * blocks);
-    }
-  });
-  codes_ = codes_.to(options.device);
-  scales_ = scales_.to(options.device);
+  const auto encode = [&](const at::Tensor& values, const CompactArrays& arrays) {
+    const auto* from = values.const_data_ptr<float>();
+    auto* codes = arrays.codes.mutable_data_ptr<std::uint8_t>();
+    auto* scales = arrays.scales.mutable_data_ptr<float>();
+    for_rows(rows(), columns(), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        nf4_encode(from + row * columns(), columns(), codes + row * blocks * kCodeBytes, scales + row * blocks);
+      }
+    });
+  };
+  const CompactArrays arrays =
+      compact_arrays(weight, blocks, blocks * kCodeBytes, at::kByte, options, memory, encode);
+  codes_ = arrays.codes;
+  scales_ = arrays.scales;
   if (!options.device.is_cpu()) pairs_ = nf4_level_pairs(options.device);
 }
 

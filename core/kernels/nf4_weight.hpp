@@ -10,8 +10,8 @@ namespace chorale {
 /// Codes of four bits and one float32 scale for 64 values of a row (no double quantisation): 4.5 bits a weight.
 class Nf4Weight : public CompactWeight {
  public:
-  /// weight: [out, in], float32 on the CPU.
-  Nf4Weight(const at::Tensor& weight, const CompactOptions& options);
+  /// weight: float32.
+  Nf4Weight(const WeightSource& weight, const CompactOptions& options, WeightMemory& memory);
 
   [[nodiscard]] std::uint64_t bytes() const override;
 

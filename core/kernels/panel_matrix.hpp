@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "core/kernels/weight_memory.hpp"
+
 namespace chorale {
 
 /// P [depth, width] in panels of one vector's width, each contiguous: [panels, depth, lanes], the last one filled up
@@ -21,10 +23,15 @@ struct PanelMatrix {
 /// small_product.hpp's blocks are made. A narrower machine has too few registers for them.
 [[nodiscard]] bool has_panel_products();
 
-/// P = weight^T for a weight [out, in], float32, any strides.
+/// P = weight^T for a weight [out, in], any strides, which is rounded to float32.
 [[nodiscard]] PanelMatrix panels_of_transposed(const at::Tensor& weight);
+/// The same in `memory`.
+[[nodiscard]] PanelMatrix panels_of_transposed(const WeightSource& weight, WeightMemory& memory);
 /// The transpose of `matrix`.
 [[nodiscard]] PanelMatrix transposed(const PanelMatrix& matrix);
+/// Room for the panels of the transpose of `matrix`, and the transpose in it.
+[[nodiscard]] LateTensor room_for_transposed(const PanelMatrix& matrix, WeightMemory& memory);
+[[nodiscard]] PanelMatrix transposed(const PanelMatrix& matrix, LateTensor& room);
 /// The matrix in its plain layout, transposed: [width, depth], a copy.
 [[nodiscard]] at::Tensor plain_transposed(const PanelMatrix& matrix);
 

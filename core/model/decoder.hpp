@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/kernels/frozen_linear.hpp"
@@ -23,7 +24,12 @@ struct DecoderOptions {
   at::ScalarType dtype = at::kFloat;  // of weights and products: float32, bfloat16, or float64 for gradient checks
   at::Device device = at::kCPU;
   LinearFormat linears = LinearFormat::plain;  // of the layers' linears
+  /// Where processes of this machine that make the same decoder lay its weights, once for all of them; null: nowhere.
+  std::shared_ptr<const SharedWeights> shared = nullptr;
 };
+
+/// Whether `shared` would spare such a decoder the larger part of its memory.
+[[nodiscard]] bool can_be_shared(const DecoderOptions& options);
 
 /// What a base held as `dtype` computes in: compact ones in bfloat16 on a GPU, in float32 on the CPU.
 [[nodiscard]] DecoderOptions decoder_options(BaseDtype dtype, at::Device device);
@@ -32,7 +38,9 @@ struct DecoderOptions {
 /// the products are computed in.
 class Decoder {
  public:
-  /// Reads every tensor once, the next layer ahead from the disk. Throws InputError through BaseFiles.
+  /// Reads every tensor once, the next layer ahead from the disk. Throws InputError through BaseFiles. With
+  /// options.shared, which one decoder of each process may use, it must not be used before those of all processes are
+  /// there.
   Decoder(const BaseFiles& files, const DecoderOptions& options);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
@@ -80,8 +88,8 @@ class Decoder {
                                  std::int64_t index, const LinearHook* hook, Recompute recompute) const;
   [[nodiscard]] at::Tensor run_layer_twice(const at::Tensor& x, const PreparedBatch& batch, std::int64_t index,
                                            const LinearHook& hook) const;
-  [[nodiscard]] FrozenLinear read_linear(const BaseFiles& files, WeightReader& reader, std::int64_t layer,
-                                         LinearGroup group) const;
+  [[nodiscard]] FrozenLinear read_linear(const BaseFiles& files, WeightReader& reader, WeightMemory& memory,
+                                         std::int64_t layer, LinearGroup group) const;
 
   ModelConfig config_;
   DecoderOptions options_;

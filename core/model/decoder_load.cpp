@@ -55,12 +55,18 @@ DecoderOptions decoder_options(BaseDtype dtype, at::Device device) {
   throw InternalError("internal error: a base of an unknown dtype");
 }
 
+bool can_be_shared(const DecoderOptions& options) {
+  if (!options.device.is_cpu()) return false;
+  return options.linears != LinearFormat::plain || FrozenLinear::shares(options.device, options.dtype);
+}
+
 Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
     : config_(files.config()),
       options_(options),
       rotations_(inverse_frequencies(files.config()), residual_dtype(), options.device),
       scratch_(std::make_shared<WeightScratch>()) {
-  WeightReader reader(files, options.device);
+  WeightMemory memory(options.shared);
+  WeightReader reader(files, options.device, memory);
   // The disk stays a layer ahead of what is read here.
   for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) {
     if (files.has(name)) files.read_ahead(name);
@@ -79,7 +85,7 @@ Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
     };
     layer.attention_norm = norm("input_layernorm");
     layer.feed_forward_norm = norm("post_attention_layernorm");
-    const auto linear = [&](LinearGroup group) { return read_linear(files, reader, i, group); };
+    const auto linear = [&](LinearGroup group) { return read_linear(files, reader, memory, i, group); };
     if (i + 1 == config_.layers) {
       layer.q = linear(LinearGroup::q);
       layer.kv = linear(LinearGroup::kv);
@@ -94,8 +100,8 @@ Decoder::Decoder(const BaseFiles& files, const DecoderOptions& options)
   files.release_pages();
 }
 
-FrozenLinear Decoder::read_linear(const BaseFiles& files, WeightReader& reader, std::int64_t layer,
-                                  LinearGroup group) const {
+FrozenLinear Decoder::read_linear(const BaseFiles& files, WeightReader& reader, WeightMemory& memory,
+                                  std::int64_t layer, LinearGroup group) const {
   std::vector<std::string> weights;
   std::vector<std::string> biases;
   for (const std::string_view linear : linears_of(group)) {
@@ -105,12 +111,13 @@ FrozenLinear Decoder::read_linear(const BaseFiles& files, WeightReader& reader, 
   at::Tensor bias = biases.empty() ? at::Tensor() : reader.read(biases, options_.dtype);
   if (options_.linears != LinearFormat::plain) {
     const CompactOptions compact{options_.dtype, options_.device, scratch_};
-    return FrozenLinear(make_compact_weight(options_.linears, reader.borrow(weights, at::kFloat), compact),
+    return FrozenLinear(make_compact_weight(options_.linears, reader.source(weights, at::kFloat), compact, memory),
                         std::move(bias));
   }
-  const bool copied = FrozenLinear::copies(options_.device, options_.dtype);
-  return FrozenLinear(copied ? reader.borrow(weights, options_.dtype) : reader.read(weights, options_.dtype),
-                      std::move(bias));
+  if (FrozenLinear::copies(options_.device, options_.dtype)) {
+    return FrozenLinear(reader.source(weights, options_.dtype), options_.dtype, std::move(bias), memory);
+  }
+  return FrozenLinear(reader.read(weights, options_.dtype), std::move(bias));
 }
 
 }  // namespace chorale

@@ -38,6 +38,7 @@ class Stack {
   }
 
   [[nodiscard]] std::int64_t rows() const { return rows_; }
+  [[nodiscard]] std::int64_t columns() const { return columns_; }
   [[nodiscard]] std::int64_t row_bytes() const { return columns_ * static_cast<std::int64_t>(c10::elementSize(type_)); }
   [[nodiscard]] std::vector<std::int64_t> shape() const {
     return vectors_ ? std::vector<std::int64_t>{rows_} : std::vector<std::int64_t>{rows_, columns_};
@@ -99,23 +100,32 @@ WeightReader::WeightReader(const BaseFiles& files, at::Device device)
 WeightReader::WeightReader(const BaseFiles& files, at::Device device, StagingRing ring)
     : files_(files), device_(device), ring_(std::move(ring)), staged_(true) {}
 
+WeightReader::WeightReader(const BaseFiles& files, at::Device device, WeightMemory& memory)
+    : WeightReader(files, device) {
+  memory_ = &memory;
+}
+
 at::Tensor WeightReader::read(const std::vector<std::string>& names, at::ScalarType type) {
   const Stack stack(files_, names, type);
+  if (!staged_) {
+    WeightMemory own;
+    WeightMemory& memory = memory_ != nullptr ? *memory_ : own;
+    return memory.filled(stack.shape(), type, [&](const at::Tensor& room) {
+      stack.write(0, stack.rows(), static_cast<std::byte*>(room.mutable_data_ptr()));
+      release(names);
+    });
+  }
   at::Tensor result = at::empty(stack.shape(), at::TensorOptions().dtype(type).device(device_));
   const std::int64_t row_bytes = stack.row_bytes();
-  if (staged_) {
-    const std::int64_t together = std::max<std::int64_t>(1, ring_.bytes() / std::max<std::int64_t>(1, row_bytes));
-    for (std::int64_t row = 0; row < stack.rows(); row += together) {
-      const std::int64_t count = std::min(together, stack.rows() - row);
-      const at::Tensor buffer = ring_.next(count * row_bytes);
-      stack.write(row, count, static_cast<std::byte*>(buffer.mutable_data_ptr()));
-      const at::Tensor target = result.narrow(0, row, count);
-      ring_.send(buffer.narrow(0, 0, count * row_bytes).view(type).view(target.sizes()), target);
-    }
-  } else {
-    stack.write(0, stack.rows(), static_cast<std::byte*>(result.mutable_data_ptr()));
+  const std::int64_t together = std::max<std::int64_t>(1, ring_.bytes() / std::max<std::int64_t>(1, row_bytes));
+  for (std::int64_t row = 0; row < stack.rows(); row += together) {
+    const std::int64_t count = std::min(together, stack.rows() - row);
+    const at::Tensor buffer = ring_.next(count * row_bytes);
+    stack.write(row, count, static_cast<std::byte*>(buffer.mutable_data_ptr()));
+    const at::Tensor target = result.narrow(0, row, count);
+    ring_.send(buffer.narrow(0, 0, count * row_bytes).view(type).view(target.sizes()), target);
   }
-  for (const std::string& name : names) files_.release(name);
+  release(names);
   return result;
 }
 
@@ -123,8 +133,17 @@ at::Tensor WeightReader::borrow(const std::vector<std::string>& names, at::Scala
   const Stack stack(files_, names, type);
   at::Tensor result = room(stack.rows() * stack.row_bytes()).view(type).view(stack.shape());
   stack.write(0, stack.rows(), static_cast<std::byte*>(result.mutable_data_ptr()));
-  for (const std::string& name : names) files_.release(name);
+  release(names);
   return result;
+}
+
+WeightSource WeightReader::source(const std::vector<std::string>& names, at::ScalarType type) {
+  const Stack stack(files_, names, type);
+  return {stack.rows(), stack.columns(), [this, names, type] { return borrow(names, type); }};
+}
+
+void WeightReader::release(const std::vector<std::string>& names) const {
+  for (const std::string& name : names) files_.release(name);
 }
 
 at::Tensor WeightReader::room(std::int64_t bytes) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/kernels/weight_memory.hpp"
 #include "core/model/staging.hpp"
 #include "core/weights/base_files.hpp"
 
@@ -20,6 +21,8 @@ class WeightReader {
  public:
   /// files must outlive this.
   WeightReader(const BaseFiles& files, at::Device device);
+  /// The same into `memory` on the CPU, which must outlive this too.
+  WeightReader(const BaseFiles& files, at::Device device, WeightMemory& memory);
   /// The same through the given ring, on any device.
   WeightReader(const BaseFiles& files, at::Device device, StagingRing ring);
 
@@ -28,14 +31,18 @@ class WeightReader {
   [[nodiscard]] at::Tensor read(const std::vector<std::string>& names, at::ScalarType type);
   /// The same on the CPU, in memory that the next call uses again: for weights that are copied into another form.
   [[nodiscard]] at::Tensor borrow(const std::vector<std::string>& names, at::ScalarType type);
+  /// What borrow() would give, read when it is asked for; this must live until then.
+  [[nodiscard]] WeightSource source(const std::vector<std::string>& names, at::ScalarType type);
 
  private:
   [[nodiscard]] at::Tensor room(std::int64_t bytes);
+  void release(const std::vector<std::string>& names) const;
 
   const BaseFiles& files_;
   at::Device device_;
   StagingRing ring_;
   bool staged_;
+  WeightMemory* memory_ = nullptr;  // null: memory of this process's own
   at::Tensor room_;  // bytes
 };
 

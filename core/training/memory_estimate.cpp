@@ -70,6 +70,7 @@ std::uint64_t merge_budget(std::uint64_t activations) {
 std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu) {
   const DecoderOptions options = decoder_options(dtype, on_gpu ? at::kCUDA : at::kCPU);
   const std::uint64_t element = c10::elementSize(options.dtype);
+  const std::uint64_t of_linears = c10::elementSize(FrozenLinear::kept_type(options.device, options.dtype));
   std::uint64_t bytes = 0;
   for (const ExpectedTensor& tensor : expected_tensors(model)) {
     std::uint64_t elements = 1;
@@ -78,13 +79,22 @@ std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu)
     if (linear && options.linears != LinearFormat::plain) {
       bytes += static_cast<std::uint64_t>(tensor.shape[0]) * compact_row_bytes(options.linears, tensor.shape[1]);
     } else {
-      bytes += elements * (tensor.name.ends_with("norm.weight") ? 4 : element);
+      bytes += elements * (tensor.name.ends_with("norm.weight") ? 4 : linear ? of_linears : element);
     }
   }
   if (options.linears == LinearFormat::plain) return bytes;
   const std::int64_t attention = (model.heads + 2 * model.kv_heads) * model.head_dim;
   const std::int64_t largest = std::max(attention, 2 * model.feed_forward) * model.hidden;
   return bytes + static_cast<std::uint64_t>(largest) * element;
+}
+
+std::uint64_t training_base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu, std::int64_t lowest_layer) {
+  const std::uint64_t once = base_bytes(model, dtype, on_gpu);
+  const DecoderOptions options = decoder_options(dtype, on_gpu ? at::kCUDA : at::kCPU);
+  const bool twice = options.linears == LinearFormat::plain && FrozenLinear::copies(options.device, options.dtype);
+  if (!twice) return once;
+  const auto weights = static_cast<std::uint64_t>((model.layers - lowest_layer - 1) * layer_weights(model));
+  return once + weights * c10::elementSize(FrozenLinear::kept_type(options.device, options.dtype));
 }
 
 std::uint64_t adapter_bytes(std::int64_t parameters, bool early_stopping) {

@@ -17,9 +17,15 @@ namespace chorale {
 [[nodiscard]] std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLayout& layout,
                                                      std::uint64_t element_bytes, Recompute recompute);
 
-/// Bytes of the frozen weights in memory: norms stay in float32; of a compact base the layers' linears take what their
+/// Bytes of the frozen weights in memory: norms stay in float32, and so do linears in bfloat16 that a CPU multiplies in
+/// float32; of a compact base the layers' linears take what their
 /// codes take, with room to decode the largest of them, and the rest what it is multiplied in (on_gpu: bfloat16).
 [[nodiscard]] std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu);
+
+/// The same in training with the lowest adapter in `lowest_layer`: where weights are laid out for the forward pass, they
+/// are once more for the backward pass, in all layers above (kernels/frozen_linear.hpp).
+[[nodiscard]] std::uint64_t training_base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu,
+                                                std::int64_t lowest_layer);
 
 /// Of an activation: two on a GPU but for float32 bases, else four (a CPU has bfloat16 for its products alone).
 [[nodiscard]] std::uint64_t activation_element_bytes(BaseDtype dtype, bool on_gpu);

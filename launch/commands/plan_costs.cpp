@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/adapters/adapter_layout.hpp"
+#include "core/model/decoder.hpp"
 #include "core/report/table.hpp"
 #include "core/training/memory_estimate.hpp"
 #include "core/weights/expected_tensors.hpp"
@@ -22,7 +23,8 @@ class Costs {
         row_bytes_(activation_bytes_per_row(model, layout,
                                             activation_element_bytes(recipe.base.dtype, !plan.device.is_cpu),
                                             recipe.training.recompute)),
-        base_bytes_(base_bytes(model, recipe.base.dtype, !plan.device.is_cpu)) {}
+        base_bytes_(
+            training_base_bytes(model, recipe.base.dtype, !plan.device.is_cpu, layout.lowest_layer())) {}
 
   [[nodiscard]] GroupCost of(const PlacementGroup& group) const {
     const std::int64_t batch = recipe_.training.batch_size;
@@ -108,6 +110,7 @@ Plan make_plan(const Recipe& recipe, const ModelConfig& model, const Placement& 
   plan.placement = placement;
   plan.nodes = nodes;
   plan.device = device;
+  plan.has_one_base = device.is_cpu && nodes.most_ranks() > 1 && can_be_shared(decoder_options(recipe.base.dtype, at::kCPU));
   plan.weights = parameter_count(model);
   plan.parameters = layout.parameters();
   plan.below_layers = layout.lowest_layer();
@@ -129,11 +132,28 @@ std::pair<MemoryNeed, MemoryPlace> tightest_place(const Plan& plan) {
   const auto [least, most] = std::minmax_element(
       plan.groups.begin(), plan.groups.end(),
       [](const GroupCost& a, const GroupCost& b) { return a.rank.least.total() < b.rank.least.total(); });
-  MemoryPlace place{plan.device.words, plan.device.memory_bytes, 1};
+  MemoryPlace place{plan.device.words, plan.device.memory_bytes, 1, false};
   if (!plan.device.is_cpu || !plan.nodes_given) return {most->rank.least, place};
   // Any rank of a machine needs at least what the lightest does.
   place.ranks = plan.nodes.most_ranks();
+  place.has_one_base = plan.has_one_base;
   return {least->rank.least, place};
+}
+
+std::int64_t most_ranks_on_machine(const Plan& plan) {
+  const MemoryNeed least = tightest_place(plan).first;
+  const std::uint64_t once = plan.has_one_base ? least.base : 0;
+  const std::uint64_t left = plan.device.memory_bytes > once ? plan.device.memory_bytes - once : 0;
+  return static_cast<std::int64_t>(left / std::max<std::uint64_t>(1, least.total() - once));
+}
+
+std::uint64_t most_bytes_on_machine(const Plan& plan) {
+  std::uint64_t most = 0;
+  for (const GroupCost& group : plan.groups) most = std::max(most, group.rank.memory_bytes());
+  const bool together = plan.device.is_cpu && plan.nodes_given;
+  const auto ranks = static_cast<std::uint64_t>(together ? plan.nodes.most_ranks() : 1);
+  const std::uint64_t spared = plan.has_one_base ? plan.groups.front().rank.base_bytes : 0;
+  return most * ranks - spared * (ranks - 1);
 }
 
 std::string flops_formula(const Plan& plan) {

@@ -67,6 +67,7 @@ struct Plan {
   NodeMap nodes;
   bool nodes_given = false;  // else all ranks count as one machine's
   PlanDevice device;
+  bool has_one_base = false;         // on each node, which all its ranks share
   std::int64_t weights = 0;          // of the base
   bool has_weights = true;           // false: there is only its shape
   std::int64_t parameters = 0;       // of one member's adapter
@@ -83,6 +84,12 @@ struct Plan {
 
 /// The group whose ranks need most memory, and where its ranks are; without nodes given a single rank is looked at.
 [[nodiscard]] std::pair<MemoryNeed, MemoryPlace> tightest_place(const Plan& plan);
+
+/// How many ranks such as the lightest one machine can hold; 0: not known.
+[[nodiscard]] std::int64_t most_ranks_on_machine(const Plan& plan);
+
+/// What the ranks of one machine need at most: with batches of the longest examples, and everything kept that may be.
+[[nodiscard]] std::uint64_t most_bytes_on_machine(const Plan& plan);
 
 /// How FLOPs were counted, in lines of at most 80 columns.
 [[nodiscard]] std::string flops_formula(const Plan& plan);

@@ -104,9 +104,12 @@ std::string groups_text(const Plan& plan) {
   }
   return work.text() + "batch to FLOPs: of one rank; reduced: bytes a rank gives into sums.\n\n" + time.text() + "\n" +
          memory.text() +
-         "of one rank; base: a copy for each; adapters: with gradients and moments; pass:\n"
-         "members x examples at once; activations: of a pass over the longest examples;\n"
-         "prefix: the frozen layers' output, at most.\n\n";
+         (plan.has_one_base ? "of one rank; base: once for all ranks of a machine; adapters: with gradients and\n"
+                              "moments; pass: members x examples at once; activations: of a pass over the\n"
+                              "longest examples; prefix: the frozen layers' output, at most.\n\n"
+                            : "of one rank; base: a copy for each; adapters: with gradients and moments; pass:\n"
+                              "members x examples at once; activations: of a pass over the longest examples;\n"
+                              "prefix: the frozen layers' output, at most.\n\n");
 }
 
 // What times and memory are measured against.
@@ -136,20 +139,15 @@ std::string device_text(const Plan& plan, std::size_t columns) {
 // How many ranks one machine could hold, where the user has not said how many it shall.
 std::string room_text(const Plan& plan, std::size_t columns) {
   if (!plan.device.is_cpu || plan.nodes_given || plan.device.memory_bytes == 0) return "";
-  const std::uint64_t least = tightest_place(plan).first.total();
-  const std::uint64_t ranks = plan.device.memory_bytes / std::max<std::uint64_t>(1, least);
-  if (ranks == 0 || ranks >= static_cast<std::uint64_t>(plan.placement.ranks)) return "";
+  const std::int64_t ranks = most_ranks_on_machine(plan);
+  if (ranks == 0 || ranks >= plan.placement.ranks) return "";
   return wrapped(fmt::format("One machine like this one holds at most {} such ranks: give --ranks-per-node.", ranks),
                  columns, 0);
 }
 
 // What fits only as long as examples are short.
 std::string warning_text(const Plan& plan, std::size_t columns) {
-  std::uint64_t most = 0;
-  for (const GroupCost& group : plan.groups) most = std::max(most, group.rank.memory_bytes());
-  const bool shares = plan.device.is_cpu && plan.nodes_given;
-  const std::uint64_t all = most * static_cast<std::uint64_t>(shares ? plan.nodes.most_ranks() : 1);
-  if (plan.device.memory_bytes == 0 || all <= plan.device.memory_bytes) return "";
+  if (plan.device.memory_bytes == 0 || most_bytes_on_machine(plan) <= plan.device.memory_bytes) return "";
   return wrapped(fmt::format("With batches of the longest examples this is more than the {} there are: lower "
                              "data.max_tokens, training.micro_batch_size or training.prefix_cache.",
                              bytes_text(plan.device.memory_bytes)),
@@ -213,7 +211,10 @@ ordered_json to_json(const Plan& plan) {
   const Totals sum = totals(plan);
   return {{"placement", to_json(plan.placement)},
           {"nodes", {{"count", plan.nodes.nodes()}, {"groups_that_cross", crossing_json(plan)}}},
-          {"base", {{"parameters", plan.weights}, {"weights_present", plan.has_weights}}},
+          {"base",
+           {{"parameters", plan.weights},
+            {"weights_present", plan.has_weights},
+            {"shared_by_ranks_of_a_node", plan.has_one_base}}},
           {"device", device_json(plan.device)},
           {"adapter_parameters", {{"per_member", plan.parameters}, {"all", plan.parameters * plan.placement.members}}},
           {"example_rows",

@@ -6,6 +6,7 @@
 #include "core/interop/adapter_ensemble.hpp"
 #include "core/model/device.hpp"
 #include "core/training/checkpoint.hpp"
+#include "distributed/shared_weights.hpp"
 #include "launch/training/determinism.hpp"
 #include "launch/training/same_inputs.hpp"
 
@@ -52,7 +53,8 @@ void LoadedEnsemble::load() {
   DecoderOptions options;
   world.together(
       [&] { options = decoder_options(recipe.base.dtype, choose_device(recipe.base.device, world.node_rank())); });
-  world.together([&] { check_memory(need(options.device), memory_place(options.device, world)); });
+  options.shared = share_weights(can_be_shared(options), world);
+  world.together([&] { check_memory(need(options.device), memory_place(options, world)); });
   run_.compute_on(options.device);
   world.on_root([&] { fingerprint_ = files_->fingerprint(); });
   fingerprint_ = world.broadcast(fingerprint_);

@@ -10,13 +10,13 @@
 
 #include "core/adapters/adapter_layout.hpp"
 #include "core/data/task.hpp"
+#include "core/model/decoder.hpp"
 #include "distributed/world.hpp"
 #include "launch/recipe/recipe.hpp"
 
 namespace chorale {
 
-/// Bytes a rank needs at least: what is counted here is certain, so that no run that would fit is refused. Every rank
-/// has a copy of the base of its own; only the pages of its file are shared, and given back once they are read.
+/// Bytes a rank needs at least: what is counted here is certain, so that no run that would fit is refused.
 struct MemoryNeed {
   std::string purpose = "training";
   std::uint64_t base = 0;
@@ -50,6 +50,7 @@ struct MemoryPlace {
   std::string name;          // a host, or a GPU of one
   std::uint64_t memory = 0;  // bytes; 0: unknown
   std::int64_t ranks = 1;
+  bool has_one_base = false;  // which all the ranks share
 
   /// What each of the ranks may count as its own.
   [[nodiscard]] std::uint64_t share() const { return memory / static_cast<std::uint64_t>(ranks); }
@@ -57,6 +58,11 @@ struct MemoryPlace {
 
 /// Of this rank, which computes on `device`: its machine's memory (what its control group leaves of it), or its GPU's.
 [[nodiscard]] MemoryPlace memory_place(c10::Device device, const World& world);
+/// The same of a rank with such a decoder.
+[[nodiscard]] MemoryPlace memory_place(const DecoderOptions& decoder, const World& world);
+
+/// What all ranks of `place` need together, when each needs as much.
+[[nodiscard]] std::uint64_t bytes_for_all(const MemoryNeed& need, const MemoryPlace& place);
 
 /// UsageError when the ranks of `place` do not fit, all of which need as much: how much is needed and for what, how
 /// much there is, and the keys that lower it, the one that lowers most first.

@@ -7,6 +7,7 @@
 
 #include "core/adapters/adapter_layout.hpp"
 #include "core/model/device.hpp"
+#include "distributed/shared_weights.hpp"
 #include "launch/library_versions.hpp"
 #include "launch/training/evaluation.hpp"
 #include "launch/training/memory_check.hpp"
@@ -35,6 +36,7 @@ RunInputs load_run_inputs(const Recipe& recipe, World& world) {
   read.push_back(&inputs.sets.train);
   check_same_data(read, world);
   check_same_base(*inputs.base, world);
+  inputs.decoder.shared = share_weights(can_be_shared(inputs.decoder), world);
   return inputs;
 }
 
@@ -47,7 +49,7 @@ void check_memory(const Recipe& recipe, const RunInputs& inputs, const RunWorld&
     check_memory(
         training_need(recipe, inputs.base->config(), !inputs.decoder.device.is_cpu(),
                       least_rows(recipe, inputs.sets.train), static_cast<std::int64_t>(run.members().size()), share),
-        memory_place(inputs.decoder.device, world));
+        memory_place(inputs.decoder, world));
   });
 }
 
@@ -58,6 +60,9 @@ void announce(const Recipe& recipe, const RunInputs& inputs, const RunWorld& run
   spdlog::info("{} members x {} adapter parameters over {} on {}; {} {} per rank", run.placement().members, parameters,
                name.empty() ? recipe.base.path : name, inputs.decoder.device.is_cpu() ? "the CPU" : "the GPU", threads,
                threads == 1 ? "thread" : "threads");
+  if (inputs.decoder.shared) {
+    spdlog::info("the base is there once for the {} ranks of this machine", inputs.decoder.shared->processes);
+  }
   const bool several = run.world().size() > 1;
   std::istringstream groups(
       several ? describe(run.placement()) + describe_crossings(run.placement(), run.world().nodes()) : "");

@@ -1,7 +1,6 @@
 #include "launch/training/run_result.hpp"
 
-#include <sys/resource.h>
-
+#include "core/base/process_memory.hpp"
 #include "launch/library_versions.hpp"
 #include "launch/results/run_reader.hpp"
 
@@ -33,9 +32,7 @@ nlohmann::json member_state(const MemberProgress& progress) {
 }
 
 std::int64_t own_peak_memory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  return static_cast<std::int64_t>(peak_process_memory());
 }
 
 nlohmann::json peak_memory(const RunWorld& run) {

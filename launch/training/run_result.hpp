@@ -36,10 +36,10 @@ class Timings {
 /// One of them, from a checkpoint that was written when training had ended.
 [[nodiscard]] nlohmann::json member_state(const MemberProgress& progress);
 
-/// Peak resident memory of this process in bytes.
+/// Peak memory of this process in bytes (core/base/process_memory.hpp).
 [[nodiscard]] std::int64_t own_peak_memory();
 
-/// Peak resident memory in bytes of each rank, on rank 0. Collective.
+/// Peak memory in bytes of each rank, on rank 0. Collective.
 [[nodiscard]] nlohmann::json peak_memory(const RunWorld& run);
 
 /// timings.json, on rank 0: the seconds of every part, and what the times depend on. Collective.

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <string>
 
+#include "core/base/process_memory.hpp"
 #include "core/kernels/frozen_linear.hpp"
 
 namespace chorale::bench {
@@ -55,11 +56,7 @@ double peak_gigabytes(c10::Device device) {
     const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
     return static_cast<double>(stats.allocated_bytes[0].peak) * 1e-9;
   }
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024.0 / 1e9;
-  }
-  return 0.0;
+  return static_cast<double>(peak_process_memory()) * 1e-9;
 }
 
 double fastest(c10::Device device, const std::function<void()>& call, int repeats) {

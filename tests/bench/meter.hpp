@@ -16,7 +16,7 @@ namespace chorale::bench {
 /// Returns when the device has done everything asked of it.
 void wait_for(c10::Device device);
 
-/// Starts counting the peak anew: resident memory of this process on a CPU, allocated memory on a GPU.
+/// Starts counting the peak anew: memory of this process on a CPU, allocated memory on a GPU.
 void forget_peak_memory(c10::Device device);
 [[nodiscard]] double peak_gigabytes(c10::Device device);
 

@@ -28,6 +28,7 @@
 #include "core/model/device.hpp"
 #include "core/parallel/communicator.hpp"
 #include "distributed/placement.hpp"
+#include "distributed/shared_weights.hpp"
 #include "distributed/world.hpp"
 
 namespace chorale::bench {
@@ -185,7 +186,11 @@ void measure(Options options, World& world) {
   const std::unique_ptr<Communicator> group = world.split(number);
   const BenchBase base(shape_named(options.shape));
   const ModelConfig& config = base.config();
-  const Decoder decoder(base, {type_of(options, device), device});
+  DecoderOptions weights{type_of(options, device), device};
+  weights.shared = share_weights(can_be_shared(weights), world);
+  std::optional<Decoder> made;
+  world.together([&] { made.emplace(base, weights); });
+  const Decoder& decoder = *made;
   const double peak = peak_operations(device, decoder.dtype());
   if (options.profile) {
     std::cout << profile(options, decoder, peak) << std::flush;

@@ -68,7 +68,8 @@ def test_a_large_world_is_what_the_formulas_give(large, members, ranks, nodes):
     weights = 80 * sum(size_in * size_out for size_in, size_out in LINEARS.values())
     norms = 8192 * (2 * 80 + 1)
     assert plan["adapter_parameters"]["per_member"] == parameters
-    assert plan["base"] == {"parameters": weights + norms + 2 * 128256 * 8192, "weights_present": False}
+    assert plan["base"] == {"parameters": weights + norms + 2 * 128256 * 8192, "weights_present": False,
+                            "shared_by_ranks_of_a_node": False}
     for g, (group, cost) in enumerate(zip(groups, plan["groups"])):
         memory = cost["per_rank"]["memory_bytes"]
         assert memory["base"] == 2 * (weights + 2 * 128256 * 8192) + 4 * norms
@@ -142,14 +143,27 @@ def test_a_base_that_does_not_fit_is_refused_with_bytes_and_remedies(large):
     assert done.returncode == 2 and "Choose a smaller base, or use one with more memory." in done.stderr
     # A machine's ranks share its memory where they are said to be on it.
     memory = int(next(line.split()[1] for line in open("/proc/meminfo") if line.startswith("MemTotal"))) * 1024
-    layers = max(1, int(memory / 2 / 3.5e9))  # a layer has 0.86 G weights, 3.4 GB in float32
+    layers = max(1, int(memory / 4 / 3.5e9))  # a layer has 0.86 G weights: 3.4 GB in float32, and once more for gradients
     (large / "half").mkdir(exist_ok=True)
     (large / "half" / "config.json").write_text(json.dumps(SHAPE | {"num_hidden_layers": layers, "vocab_size": 128}))
     half = ["base.path=half", "base.dtype=float32", "--ranks", "4", "--device", "cpu", "ensemble.members=4", "adapter.rank=1",
             "adapter.targets=[q_proj]", "data.max_tokens=8"]
     assert chorale("plan", "large.yaml", *half, cwd=large).returncode == 0
-    done = chorale("plan", "large.yaml", *half, "--ranks-per-node", "4", cwd=large)
-    assert done.returncode == 2 and "(4 ranks, each: " in done.stderr and "start fewer ranks on it" in done.stderr
+    done = chorale("plan", "large.yaml", *half, "--ranks-per-node", "4", "--format", "json", cwd=large)
+    layer = sum(size_in * size_out for size_in, size_out in LINEARS.values())
+    once = layers * layer + 2 * 128 * 8192 + 8192 * (2 * layers + 1)  # linears, embedding and head, norms
+    base = json.loads(done.stdout)["groups"][0]["per_rank"]["memory_bytes"]["base"]
+    assert base == 4 * (once + (layers - 1) * layer)  # below the lowest adapter's layer nobody wants gradients
+    if json.loads(done.stdout)["base"]["shared_by_ranks_of_a_node"]:
+        # Four copies would not fit.
+        assert done.returncode == 0
+        shape = SHAPE | {"num_hidden_layers": 2 + 4 * layers, "vocab_size": 128}
+        (large / "half" / "config.json").write_text(json.dumps(shape))
+        done = chorale("plan", "large.yaml", *half, "--ranks-per-node", "4", cwd=large)
+        assert "base: once for all ranks of a machine;" in done.stdout
+        assert done.returncode == 2 and " GB base, and 4 ranks, each: " in done.stderr
+    else:
+        assert done.returncode == 2 and "(4 ranks, each: " in done.stderr and "start fewer ranks on it" in done.stderr
 
 
 def write_hollow_base(directory, config):
@@ -195,7 +209,7 @@ def test_training_and_evaluation_refuse_such_a_base_before_they_read_it(tmp_path
         assert done.returncode == 2, done.stderr
         assert done.stderr.count("chorale: error:") == 1
         assert f"base.path: {purpose} needs at least " in done.stderr and "Set base.dtype to bfloat16 (" in done.stderr
-        assert (f"({ranks} ranks, each: " in done.stderr) == (ranks > 1)
+        assert (f"{ranks} ranks, each: " in done.stderr) == (ranks > 1)
     assert not (world / "again" / "checkpoints").exists()
 
 

@@ -1,0 +1,56 @@
+#include "core/kernels/weight_memory.hpp"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "core/base/errors.hpp"
+
+namespace chorale {
+namespace {
+
+std::int64_t bytes_of(const std::vector<std::int64_t>& sizes, at::ScalarType type) {
+  return std::accumulate(sizes.begin(), sizes.end(), static_cast<std::int64_t>(c10::elementSize(type)),
+                         std::multiplies<>());
+}
+
+}  // namespace
+
+WeightMemory::WeightMemory(std::shared_ptr<const SharedWeights> shared)
+    : shared_(std::move(shared)), written_(static_cast<std::size_t>(shared_ ? shared_->processes : 0)) {}
+
+at::Tensor WeightMemory::filled(const std::vector<std::int64_t>& sizes, at::ScalarType type,
+                                const std::function<void(at::Tensor&)>& fill) {
+  const std::int64_t bytes = bytes_of(sizes, type);
+  if (!shared_ || bytes == 0) {
+    at::Tensor tensor = at::empty(sizes, at::TensorOptions().dtype(type));
+    fill(tensor);
+    return tensor;
+  }
+  at::Tensor tensor = shared_bytes(bytes).view(type).view(sizes);
+  const auto writer = std::min_element(written_.begin(), written_.end());
+  *writer += bytes;
+  if (writer - written_.begin() == shared_->process) fill(tensor);
+  return tensor;
+}
+
+LateTensor WeightMemory::late(const std::vector<std::int64_t>& sizes, at::ScalarType type) {
+  const std::int64_t bytes = bytes_of(sizes, type);
+  if (!shared_ || bytes == 0) return LateTensor(sizes, type);
+  return LateTensor(sizes, type, shared_bytes(LateTensor::kHeader + bytes));
+}
+
+at::Tensor WeightMemory::shared_bytes(std::int64_t bytes) {
+  auto part = std::make_shared<SharedPart>(shared_->memory.map(end_, static_cast<std::size_t>(bytes)));
+  const std::uint64_t page = SharedMemory::alignment();
+  end_ += (static_cast<std::uint64_t>(bytes) + page - 1) / page * page;
+  void* memory = part->bytes().data();
+  return at::from_blob(
+      memory, {bytes}, [part = std::move(part)](void*) mutable { part.reset(); },
+      at::TensorOptions().dtype(at::kByte));
+}
+
+}  // namespace chorale
