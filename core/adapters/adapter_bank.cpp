@@ -54,8 +54,8 @@ at::Tensor AdapterBank::b(std::int64_t member, const AdapterSite& site) const {
   return parameters_[member].narrow(0, site.b_offset, config_.rank * site.out).view({site.out, config_.rank});
 }
 
-std::unique_ptr<LinearHook> AdapterBank::hook(const at::Tensor& leaf, bool training, std::uint64_t step,
-                                              const at::Tensor& device_step) const {
+std::unique_ptr<LoraHook> AdapterBank::hook(const at::Tensor& leaf, bool training, std::uint64_t step,
+                                            const at::Tensor& device_step) const {
   DropoutKey key;
   key.seed = options_.seed;
   key.step = step;

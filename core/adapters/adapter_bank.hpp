@@ -9,6 +9,7 @@
 
 #include "core/adapters/adapter_config.hpp"
 #include "core/adapters/adapter_layout.hpp"
+#include "core/adapters/lora_hook.hpp"
 #include "core/model/linear_hook.hpp"
 
 namespace chorale {
@@ -61,8 +62,8 @@ class AdapterBank {
   /// One pass through the adapters. `leaf` is parameters() or a differentiable stand-in of its shape; it is taken apart
   /// by one split, whose backward is one concatenation. `training` switches dropout on, with `step` in its key;
   /// `device_step` as DropoutKey has it.
-  [[nodiscard]] std::unique_ptr<LinearHook> hook(const at::Tensor& leaf, bool training, std::uint64_t step,
-                                                 const at::Tensor& device_step = at::Tensor()) const;
+  [[nodiscard]] std::unique_ptr<LoraHook> hook(const at::Tensor& leaf, bool training, std::uint64_t step,
+                                               const at::Tensor& device_step = at::Tensor()) const;
 
   /// True for the columns of B factors: [parameters] bool, for decay that differs between A and B.
   [[nodiscard]] at::Tensor b_columns() const;

@@ -10,6 +10,11 @@ LoraHook::LoraHook(const AdapterLayout& layout, const AdapterConfig& config, con
                    DropoutKey key)
     : layout_(layout), config_(config), dropout_(dropout), key_(std::move(key)), leaf_(leaf) {}
 
+void LoraHook::send_gradients(GradientSink& sink, const at::Tensor& anchor) {
+  sink_ = &sink;
+  anchor_ = anchor;
+}
+
 // All adapters are rounded to the products' type at once, and taken apart by one split.
 const std::vector<at::Tensor>& LoraHook::pieces(at::ScalarType type) const {
   if (!pieces_.empty()) return pieces_;
@@ -28,12 +33,17 @@ std::vector<at::Tensor> LoraHook::tensors_of(std::int64_t layer, at::ScalarType 
   for (std::size_t i = 0; i < layout_.slots().size(); ++i) {
     if (layout_.slots()[i].layer == layer) tensors.insert(tensors.end(), {all[2 * i], all[2 * i + 1]});
   }
-  return tensors;
+  if (sink_ == nullptr || tensors.empty()) return tensors;
+  return {anchor_};
 }
 
 std::unique_ptr<LinearHook> LoraHook::with_tensors(std::int64_t layer, const std::vector<at::Tensor>& tensors) const {
   auto hook = std::make_unique<LoraHook>(layout_, config_, leaf_, dropout_, key_);
   hook->pieces_ = pieces_;
+  if (sink_ != nullptr) {
+    hook->send_gradients(*sink_, tensors.empty() ? anchor_ : tensors.front());
+    return hook;
+  }
   std::size_t next = 0;
   for (std::size_t i = 0; i < layout_.slots().size(); ++i) {
     if (layout_.slots()[i].layer != layer) continue;
@@ -61,6 +71,14 @@ at::Tensor LoraHook::linear(std::int64_t layer, LinearGroup group, const FrozenL
     term->dropout_key = key_;
     term->dropout_key.device_row_keys = scope.device_row_keys;
     term->row_keys = scope.row_keys;
+  }
+  if (sink_ != nullptr) {
+    const auto there = [&](std::int64_t offset, std::int64_t rows, std::int64_t columns) {
+      return sink_->buffer.narrow(1, offset, rows * columns).view({members, rows, columns});
+    };
+    term->gradients = {there(slot->a_offset, slot->a_rows, slot->in), there(slot->b_offset, slot->b_rows, config_.rank),
+                       sink_->add, &sink_->written};
+    term->anchor = anchor_;
   }
   const at::Tensor a = all[2 * index].view({members, slot->a_rows, slot->in});
   const at::Tensor b = all[2 * index + 1].view({members, slot->b_rows, config_.rank});

@@ -60,14 +60,15 @@ std::optional<SharedMemory> SharedMemory::open(const std::string& address) {
 }
 
 SharedPart SharedMemory::map(std::uint64_t offset, std::size_t bytes) const {
-  void* memory =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), static_cast<off_t>(offset));
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), static_cast<off_t>(offset));
   if (memory == MAP_FAILED) throw std::bad_alloc();
+  // Most systems give shared memory small pages all the same; those that need not (shmem_enabled) are asked to.
+  if (offset % kHugePage == 0 && bytes >= kHugePage) ::madvise(memory, bytes, MADV_HUGEPAGE);
   return SharedPart({static_cast<std::byte*>(memory), bytes});
 }
 
-std::uint64_t SharedMemory::alignment() {
-  return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+std::uint64_t SharedMemory::alignment(std::size_t bytes) {
+  return bytes >= kHugePage ? kHugePage : static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace chorale

@@ -38,13 +38,16 @@ class SharedMemory {
 
   /// What open() wants, for as long as this object lives.
   [[nodiscard]] std::string address() const;
-  /// `bytes` (> 0) from `offset` on, a multiple of alignment(). Throws std::bad_alloc where there is no room for them
-  /// among this process's addresses.
+  /// `bytes` (> 0) from `offset` on, a multiple of alignment(bytes). Throws std::bad_alloc where there is no room for
+  /// them among this process's addresses.
   [[nodiscard]] SharedPart map(std::uint64_t offset, std::size_t bytes) const;
-  [[nodiscard]] static std::uint64_t alignment();
+  /// A page, or a huge page for what fills some.
+  [[nodiscard]] static std::uint64_t alignment(std::size_t bytes);
 
  private:
   explicit SharedMemory(Descriptor file) : file_(std::move(file)) {}
+
+  static constexpr std::uint64_t kHugePage = std::uint64_t{1} << 21U;
 
   Descriptor file_;
 };

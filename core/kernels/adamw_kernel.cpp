@@ -18,4 +18,11 @@ CHORALE_SIMD void adamw_kernel(float* p, const float* g, float* m1, float* m2, s
   }
 }
 
+CHORALE_SIMD double sum_of_squares(const float* g, std::int64_t count) {
+  double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+  return sum;
+}
+
 }  // namespace chorale

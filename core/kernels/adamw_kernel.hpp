@@ -1,4 +1,4 @@
-// The fused inner loop of AdamW on the CPU.
+// The inner loops of AdamW's step on the CPU.
 #pragma once
 
 #include <cstdint>
@@ -16,5 +16,8 @@ struct AdamWConstants {
 
 /// One pass over `count` parameters p, gradients g and moments m1, m2.
 void adamw_kernel(float* p, const float* g, float* m1, float* m2, std::int64_t count, const AdamWConstants& constants);
+
+/// Sum of the squares of `count` gradients, in float64.
+[[nodiscard]] double sum_of_squares(const float* g, std::int64_t count);
 
 }  // namespace chorale

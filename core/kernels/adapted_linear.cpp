@@ -71,7 +71,8 @@ struct Maker : torch::CustomClassHolder {
 class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
-                            const at::Tensor& b, const LowRankTermPtr& term, const InputOrigin& origin) {
+                            const at::Tensor& b, const at::Tensor& /*anchor*/, const LowRankTermPtr& term,
+                            const InputOrigin& origin) {
     const at::Tensor b_rows = long_side_last(b);
     LowRankPass pass{term->stream_offsets, at::empty({x.size(0), a.size(1)}, x.options()), {}, {}};
     add_downs(x, a, *term, pass);
@@ -116,26 +117,39 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     } else {
       run_downs(dy, pass);
     }
-    at::Tensor db_rows = x.is_cpu()
-                             ? at::empty({b_rows.size(0), b_rows.size(2), b_rows.size(1)}, x.options()).transpose(1, 2)
-                             : at::empty(b_rows.sizes(), b_rows.options());
+    const LowRankGradients& there = term->gradients;
+    at::Tensor db_rows = there.b.defined() ? there.b.transpose(1, 2) : room_for_gradient(b_rows, x);
     row = 0;
     for (std::size_t l = 0; l < term->columns.size(); ++l) {
       const AdaptedColumns& columns = term->columns[l];
       at::Tensor db = db_rows.narrow(2, row, columns.count);
-      grouped_outer(u, first_of(*term, l), dy, columns.begin, db, term->stream_offsets, term->scale);
+      take_outer(*term, u, first_of(*term, l), dy, columns.begin, db, term->scale);
       row += columns.count;
     }
-    at::Tensor da = at::empty(a.sizes(), x.options());
+    at::Tensor da = there.a.defined() ? there.a : at::empty(a.sizes(), x.options());
     if (term->dropout == 0.0) {
-      grouped_outer(du, 0, x, 0, da, term->stream_offsets, 1.0);
+      take_outer(*term, du, 0, x, 0, da, 1.0);
     } else {
       through_dropout(*term, x, a, du, da, dx);
     }
-    return {dx, da, db_rows.transpose(1, 2), at::Tensor(), at::Tensor()};
+    if (!there.a.defined()) return {dx, da, db_rows.transpose(1, 2), at::Tensor(), at::Tensor(), at::Tensor()};
+    ++*there.written;
+    return torch::autograd::variable_list{dx, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
  private:
+  // As B lies on the device: rank last on the CPU.
+  static at::Tensor room_for_gradient(const at::Tensor& b_rows, const at::Tensor& x) {
+    return x.is_cpu() ? at::empty({b_rows.size(0), b_rows.size(2), b_rows.size(1)}, x.options()).transpose(1, 2)
+                      : at::empty(b_rows.sizes(), b_rows.options());
+  }
+
+  static void take_outer(const LowRankTerm& term, const at::Tensor& u, std::int64_t first, const at::Tensor& x,
+                         std::int64_t begin, at::Tensor& g, double scale) {
+    const auto outer = term.gradients.a.defined() && term.gradients.add ? grouped_outer_add : grouped_outer;
+    outer(u, first, x, begin, g, term.stream_offsets, scale);
+  }
+
   static at::Tensor input(torch::autograd::AutogradContext& context, const at::Tensor& saved) {
     const auto maker = context.saved_data.find("maker");
     if (maker == context.saved_data.end()) return saved;
@@ -149,7 +163,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     for (std::size_t l = 0; l < term.columns.size(); ++l) {
       const std::int64_t first = first_of(term, l);
       at::Tensor da_here = da.narrow(1, first, term.rank);
-      grouped_outer(du, first, dropped_input(term, x, l), 0, da_here, term.stream_offsets, 1.0);
+      take_outer(term, du, first, dropped_input(term, x, l), 0, da_here, 1.0);
       if (!dx.defined()) continue;
       at::Tensor through = at::zeros(x.sizes(), x.options());
       grouped_up(du, first, a.narrow(1, first, term.rank), through, 0, term.stream_offsets, 1.0);
@@ -163,7 +177,8 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
 at::Tensor adapted_linear(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b, const LowRankTermPtr& term,
                           const InputOrigin& origin) {
   CHORALE_ASSERT(term->stream_offsets.back() == x.size(0), "every row belongs to a member");
-  return AdaptedLinear::apply(x, a, b, term, origin);
+  // Every input must be a tensor; where gradients go back to a and b, nothing more goes to this one.
+  return AdaptedLinear::apply(x, a, b, term->anchor.defined() ? term->anchor : a, term, origin);
 }
 
 at::Tensor adapted_linear_plain(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,

@@ -20,6 +20,14 @@ struct AdaptedColumns {
   std::uint32_t site = 0;  // for the dropout key
 };
 
+/// Where the adapters' gradients of an application go when they do not go back through autograd: they would be written,
+/// concatenated with all others and added up, each time through all of the memory they take.
+struct LowRankGradients {
+  at::Tensor a, b;                  // shaped as the adapters' factors, of their type
+  bool add = false;                 // to what stands there; false: it is overwritten
+  std::int64_t* written = nullptr;  // counts applications whose gradients have been written
+};
+
 /// What stays the same between the forward and the backward pass of one application.
 struct LowRankTerm : torch::CustomClassHolder {
   FrozenLinear frozen;
@@ -30,6 +38,8 @@ struct LowRankTerm : torch::CustomClassHolder {
   double dropout = 0.0;
   DropoutKey dropout_key;               // used when dropout > 0
   std::vector<std::uint64_t> row_keys;  // [rows], used when dropout > 0
+  at::Tensor anchor;                    // with `gradients`: what the result is differentiable in besides x
+  LowRankGradients gradients;           // undefined: back through autograd
 };
 using LowRankTermPtr = c10::intrusive_ptr<LowRankTerm>;
 
@@ -37,8 +47,9 @@ using LowRankTermPtr = c10::intrusive_ptr<LowRankTerm>;
 ///
 /// x: [rows, in]; a: [members, linears*rank, in]; b: [members, sum of the linears' outputs, rank], the linears' factors
 /// one below the other in the order of `term->columns`. Differentiable in x, a and b; the frozen weight gets no
-/// gradient. Saves x (or, where its origin is given, what x is made from) and the rank-sized product only; dropout
-/// masks are drawn again in the backward pass.
+/// gradient, and the factors none where it goes to `term->gradients`; then `anchor`, a tensor of any shape that
+/// requires gradients and gets none, keeps the graph together. Saves x (or, where its origin is given, what x is made
+/// from) and the rank-sized product only; dropout masks are drawn again in the backward pass.
 [[nodiscard]] at::Tensor adapted_linear(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
                                         const LowRankTermPtr& term, const InputOrigin& origin = {});
 

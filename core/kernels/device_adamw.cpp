@@ -1,5 +1,6 @@
 #include "core/kernels/device_adamw.hpp"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/pow.h>
@@ -8,6 +9,8 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 #include "core/base/errors.hpp"
 #include "core/kernels/adamw_kernel.hpp"
@@ -22,6 +25,24 @@ constexpr std::int64_t kNormPart =
 
 at::Tensor coefficient(const AdamWReport& report, AdamWCoefficient column) {
   return report.coefficients.select(1, column).unsqueeze(1);
+}
+
+// In parts of one size, added up in their order, however many threads there are.
+void norms_on_cpu(const at::Tensor& gradients, AdamWState& state, AdamWReport& report) {
+  const std::int64_t width = gradients.size(1);
+  const std::int64_t parts = state.partial_sums.size(1);
+  const float* g = gradients.const_data_ptr<float>();
+  double* sums = state.partial_sums.mutable_data_ptr<double>();
+  at::parallel_for(0, gradients.size(0) * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t column = i % parts * kNormPart;
+      sums[i] = sum_of_squares(g + i / parts * width + column, std::min(kNormPart, width - column));
+    }
+  });
+  double* norms = report.norms.mutable_data_ptr<double>();
+  for (std::int64_t m = 0; m < gradients.size(0); ++m) {
+    norms[m] = std::sqrt(std::accumulate(sums + m * parts, sums + (m + 1) * parts, 0.0));
+  }
 }
 
 void take_norms(const at::Tensor& gradients, AdamWReport& report) {
@@ -214,7 +235,7 @@ void device_adamw_step(at::Tensor& parameters, const at::Tensor& gradients, cons
     return;
   }
   check(parameters, gradients, plan);
-  take_norms(gradients, report);
+  norms_on_cpu(gradients, state, report);
   decide_on_cpu(plan, state, report);
   apply_on_cpu(parameters, gradients, plan, state, report);
   if (compute_copy.defined()) compute_copy.copy_(parameters);

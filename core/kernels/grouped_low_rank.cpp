@@ -100,11 +100,22 @@ void up_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at:
   });
 }
 
+// C = scale * A B, or C += it.
+template <typename T>
+void product(const LeftFactor<T>& a, const RightFactor<T>& b, Rows<T> c, std::int64_t rows, std::int64_t width,
+             std::int64_t depth, double scale, bool add) {
+  if (add) {
+    small_product_add(a, b, c, rows, width, depth, static_cast<T>(scale));
+  } else {
+    small_product(a, b, c, rows, width, depth, static_cast<T>(scale));
+  }
+}
+
 // Sums over rows: a thread takes a part of a member's long side, so that every sum has one order whatever the thread
 // count.
 template <typename T>
 void outer_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& x, std::int64_t begin, at::Tensor& g,
-                  const RowOffsets& offsets, double scale) {
+                  const RowOffsets& offsets, double scale, bool add) {
   constexpr std::int64_t kPart = 192;  // a multiple of every width a product is computed in
   const std::int64_t width = g.size(2);
   const std::int64_t parts = (width + kPart - 1) / kPart;
@@ -119,11 +130,11 @@ void outer_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& x, 
       const T* small = u.const_data_ptr<T>() + row * u.stride(0) + first;
       const T* wide = x.const_data_ptr<T>() + row * x.stride(0) + begin + column;
       if (rank_last(g)) {
-        small_product(LeftFactor<T>{wide, 1, x.stride(0)}, right_of<T>(u, small - u.const_data_ptr<T>(), u.stride(0)),
-                      Rows<T>{out, g.stride(2)}, count, g.size(1), rows, static_cast<T>(scale));
+        product(LeftFactor<T>{wide, 1, x.stride(0)}, right_of<T>(u, small - u.const_data_ptr<T>(), u.stride(0)),
+                Rows<T>{out, g.stride(2)}, count, g.size(1), rows, scale, add);
       } else {
-        small_product(LeftFactor<T>{small, 1, u.stride(0)}, right_of<T>(x, wide - x.const_data_ptr<T>(), x.stride(0)),
-                      Rows<T>{out, g.stride(1)}, g.size(1), count, rows, static_cast<T>(scale));
+        product(LeftFactor<T>{small, 1, u.stride(0)}, right_of<T>(x, wide - x.const_data_ptr<T>(), x.stride(0)),
+                Rows<T>{out, g.stride(1)}, g.size(1), count, rows, scale, add);
       }
     }
   });
@@ -242,24 +253,39 @@ void grouped_up(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at
   });
 }
 
-void grouped_outer(const at::Tensor& u, std::int64_t first, const at::Tensor& x, std::int64_t begin, at::Tensor& g,
-                   const RowOffsets& offsets, double scale) {
+namespace {
+
+void outer(const at::Tensor& u, std::int64_t first, const at::Tensor& x, std::int64_t begin, at::Tensor& g,
+           const RowOffsets& offsets, double scale, bool add) {
   if (fused(x)) {
-    x.scalar_type() == at::kFloat ? outer_on_cpu<float>(u, first, x, begin, g, offsets, scale)
-                                  : outer_on_cpu<double>(u, first, x, begin, g, offsets, scale);
+    x.scalar_type() == at::kFloat ? outer_on_cpu<float>(u, first, x, begin, g, offsets, scale, add)
+                                  : outer_on_cpu<double>(u, first, x, begin, g, offsets, scale, add);
     return;
   }
   // A long sum over rows for a small result: cuBLAS splits it better than we would, in one batched product where
   // members have equally many rows.
   if (const std::int64_t rows = equal_rows(offsets); rows > 0) {
-    g.baddbmm_(by_member(u, first, g.size(1), rows).transpose(1, 2), by_member(x, begin, g.size(2), rows), 0.0, scale);
+    g.baddbmm_(by_member(u, first, g.size(1), rows).transpose(1, 2), by_member(x, begin, g.size(2), rows),
+               add ? 1.0 : 0.0, scale);
     return;
   }
-  g.zero_();
+  if (!add) g.zero_();
   for_members(offsets, [&](std::int64_t member, std::int64_t row, std::int64_t count) {
     const at::Tensor left = u.narrow(0, row, count).narrow(1, first, g.size(1));
-    g[member].addmm_(left.t(), x.narrow(0, row, count).narrow(1, begin, g.size(2)), 0.0, scale);
+    g[member].addmm_(left.t(), x.narrow(0, row, count).narrow(1, begin, g.size(2)), add ? 1.0 : 0.0, scale);
   });
+}
+
+}  // namespace
+
+void grouped_outer(const at::Tensor& u, std::int64_t first, const at::Tensor& x, std::int64_t begin, at::Tensor& g,
+                   const RowOffsets& offsets, double scale) {
+  outer(u, first, x, begin, g, offsets, scale, false);
+}
+
+void grouped_outer_add(const at::Tensor& u, std::int64_t first, const at::Tensor& x, std::int64_t begin, at::Tensor& g,
+                       const RowOffsets& offsets, double scale) {
+  outer(u, first, x, begin, g, offsets, scale, true);
 }
 
 }  // namespace chorale

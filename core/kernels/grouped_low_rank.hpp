@@ -26,5 +26,8 @@ void grouped_up(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at
 /// g = scale * u^T x, zero for members without rows.
 void grouped_outer(const at::Tensor& u, std::int64_t first, const at::Tensor& x, std::int64_t begin, at::Tensor& g,
                    const RowOffsets& offsets, double scale);
+/// g += scale * u^T x.
+void grouped_outer_add(const at::Tensor& u, std::int64_t first, const at::Tensor& x, std::int64_t begin, at::Tensor& g,
+                       const RowOffsets& offsets, double scale);
 
 }  // namespace chorale

@@ -1,6 +1,7 @@
 // Vectorisation helpers for CPU kernels: one source, compiled for several instruction sets and chosen at load time.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -31,9 +32,13 @@ inline bool has_wide_vectors() {
 }
 
 /// e^x in float32 without a call, so that loops over it vectorise. Range reduction to |r| <= ln2/2 and a degree-7
-/// Taylor polynomial: relative error below 2e-7. Arguments outside [-87, 88] are clamped there.
+/// Taylor polynomial: relative error below 2e-7. Arguments outside [-87, 88] are clamped there; NaN stays NaN.
 CHORALE_INLINE float exponential(float x) {
-  const float clamped = x < -87.0F ? -87.0F : (x > 88.0F ? 88.0F : x);
+  // Clamped as integers: seen without their signs, the numbers below -87 are the largest, and seen with them, those
+  // above 88. Of a choice between numbers the compiler makes a branch, and computes everything behind it twice.
+  const std::uint32_t not_below = std::min(std::bit_cast<std::uint32_t>(x), std::bit_cast<std::uint32_t>(-87.0F));
+  const auto clamped =
+      std::bit_cast<float>(std::min(static_cast<std::int32_t>(not_below), std::bit_cast<std::int32_t>(88.0F)));
   // Adding and subtracting 1.5*2^23 rounds to the nearest integer; the compiler keeps the order without -ffast-math.
   const float shifted = clamped * 1.44269504088896341F + 12582912.0F;
   const float count = shifted - 12582912.0F;
@@ -47,7 +52,8 @@ CHORALE_INLINE float exponential(float x) {
   p = p * r + 1.0F;
   p = p * r + 1.0F;
   const auto exponent = static_cast<std::int32_t>(count);
-  return p * std::bit_cast<float>((exponent + 127) << 23);
+  const float value = p * std::bit_cast<float>((exponent + 127) << 23);
+  return x == x ? value : x;
 }
 
 /// float64 twin, for gradient checks: exactness matters there, speed does not.

@@ -44,13 +44,14 @@ LateTensor WeightMemory::late(const std::vector<std::int64_t>& sizes, at::Scalar
 }
 
 at::Tensor WeightMemory::shared_bytes(std::int64_t bytes) {
-  auto part = std::make_shared<SharedPart>(shared_->memory.map(end_, static_cast<std::size_t>(bytes)));
-  const std::uint64_t page = SharedMemory::alignment();
-  end_ += (static_cast<std::uint64_t>(bytes) + page - 1) / page * page;
+  const auto size = static_cast<std::size_t>(bytes);
+  const std::uint64_t aligned = SharedMemory::alignment(size);
+  const std::uint64_t begin = (end_ + aligned - 1) / aligned * aligned;
+  auto part = std::make_shared<SharedPart>(shared_->memory.map(begin, size));
+  end_ = begin + size;
   void* memory = part->bytes().data();
   return at::from_blob(
-      memory, {bytes}, [part = std::move(part)](void*) mutable { part.reset(); },
-      at::TensorOptions().dtype(at::kByte));
+      memory, {bytes}, [part = std::move(part)](void*) mutable { part.reset(); }, at::TensorOptions().dtype(at::kByte));
 }
 
 }  // namespace chorale

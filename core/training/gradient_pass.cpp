@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "core/base/errors.hpp"
 #include "core/kernels/dropout.hpp"
 
 namespace chorale {
@@ -84,11 +85,14 @@ GradientPass::GradientPass(const Decoder& decoder, AdapterBank& bank, const Obje
       recompute_(recompute),
       losses_(at::zeros({2, bank.member_count()}, bank.parameters().options().dtype(at::kDouble))) {
   bank.keep_rounded(decoder.activation_dtype());
+  writes_ = decoder.device().is_cpu() && !bank.rounded().defined();
+  sink_.buffer = bank.gradients();
 }
 
 void GradientPass::reset() {
   losses_.zero_();
-  bank_.gradients().zero_();
+  sink_.add = false;
+  if (!writes_) bank_.gradients().zero_();
 }
 
 void GradientPass::run(const PassInputs& inputs) {
@@ -119,22 +123,49 @@ void GradientPass::run(const PassInputs& inputs) {
 }
 
 void GradientPass::compute(const PassInputs& in) {
+  const at::AutoGradMode with_gradients(true);
+  writes_ ? write_gradients(in) : add_gradients(in);
+}
+
+MemberLosses GradientPass::forward(const PassInputs& in, const LinearHook& hook) const {
   const std::int64_t layers = decoder_.config().layers;
   at::Tensor base_hidden;
   if (objective_.needs_base_hidden()) {
     const at::NoGradGuard no_gradients;
     base_hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, nullptr);
   }
-  const at::AutoGradMode with_gradients(true);
+  const at::Tensor hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, &hook, recompute_);
+  return objective_.losses(hidden, base_hidden, in.scoring, in.normalisers);
+}
+
+// Members share no parameter, so the gradient of the sum holds each member's own gradient in its row.
+void GradientPass::add_gradients(const PassInputs& in) {
   const at::Tensor leaf = bank_.read_by_products().detach().requires_grad_(true);
   const auto hook = bank_.hook(leaf, /*training=*/true, static_cast<std::uint64_t>(in.step), in.device_step);
-  const at::Tensor hidden = decoder_.run_layers(in.x, in.prepared, first_layer_, layers, hook.get(), recompute_);
-  const MemberLosses member_losses = objective_.losses(hidden, base_hidden, in.scoring, in.normalisers);
-  // Members share no parameter, so the gradient of the sum holds each member's own gradient in its row.
-  const auto gradients = torch::autograd::grad({member_losses.total.sum()}, {leaf});
+  const MemberLosses losses = forward(in, *hook);
+  const auto gradients = torch::autograd::grad({losses.total.sum()}, {leaf});
   bank_.gradients().add_(gradients[0]);
-  losses_[0].add_(member_losses.data);
-  if (member_losses.divergence.defined()) losses_[1].add_(member_losses.divergence);
+  add_losses(losses);
+}
+
+void GradientPass::write_gradients(const PassInputs& in) {
+  const at::Tensor anchor = at::zeros({1}, bank_.parameters().options()).requires_grad_(true);
+  const auto hook =
+      bank_.hook(bank_.parameters(), /*training=*/true, static_cast<std::uint64_t>(in.step), in.device_step);
+  hook->send_gradients(sink_, anchor);
+  const MemberLosses losses = forward(in, *hook);
+  sink_.written = 0;
+  static_cast<void>(torch::autograd::grad({losses.total.sum()}, {anchor}, /*grad_outputs=*/{},
+                                          /*retain_graph=*/std::nullopt, /*create_graph=*/false,
+                                          /*allow_unused=*/true));
+  CHORALE_ASSERT(sink_.written == std::ssize(bank_.layout().slots()), "a pass writes the gradients of all adapters");
+  sink_.add = true;
+  add_losses(losses);
+}
+
+void GradientPass::add_losses(const MemberLosses& losses) {
+  losses_[0].add_(losses.data);
+  if (losses.divergence.defined()) losses_[1].add_(losses.divergence);
 }
 
 }  // namespace chorale

@@ -50,7 +50,8 @@ class GradientPass {
 
   /// [2, members] float64: cross-entropy and divergence of all passes since reset(), the same buffer always.
   [[nodiscard]] const at::Tensor& losses() const { return losses_; }
-  /// Zeroes losses() and the bank's gradients.
+  /// From here on losses() and the bank's gradients count anew: they are those of the passes that follow. Gradients of
+  /// no pass at all are whatever stands there.
   void reset();
 
   /// Shapes recorded so far.
@@ -63,6 +64,11 @@ class GradientPass {
     bool ready = false;  // recorded, not only rehearsed
   };
   void compute(const PassInputs& inputs);
+  // The members' losses, whose gradient goes to `leaf` or through the hook.
+  [[nodiscard]] MemberLosses forward(const PassInputs& inputs, const LinearHook& hook) const;
+  void add_gradients(const PassInputs& inputs);
+  void write_gradients(const PassInputs& inputs);
+  void add_losses(const MemberLosses& losses);
 
   const Decoder& decoder_;
   AdapterBank& bank_;
@@ -70,6 +76,8 @@ class GradientPass {
   std::int64_t first_layer_;
   bool record_;
   Recompute recompute_;
+  bool writes_;  // gradients to where they belong, instead of adding what autograd hands back
+  GradientSink sink_;
   at::Tensor losses_;
   std::map<std::vector<std::int64_t>, Recorded> recorded_;
 };

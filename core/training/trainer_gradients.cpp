@@ -65,7 +65,9 @@ std::vector<std::int64_t> Trainer::accumulate_gradients(std::int64_t step) {
   upload.send();
 
   pass_->reset();
-  for (const auto& examples : cut_into_passes(own_share(whole), pass_size_)) accumulate(examples, inputs);
+  const auto passes = cut_into_passes(own_share(whole), pass_size_);
+  if (passes.empty()) in_.bank->gradients().zero_();
+  for (const auto& examples : passes) accumulate(examples, inputs);
   // A loss that is not finite spoils its member's gradient, so that the sum tells every rank. 0 * finite is 0.
   at::Tensor& gradients = in_.bank->gradients();
   gradients.select(1, 0).add_((pass_->losses().sum(0) * 0.0).to(gradients.scalar_type()));

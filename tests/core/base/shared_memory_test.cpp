@@ -35,7 +35,7 @@ TEST_CASE("what one process writes into shared memory another reads") {
   const auto memory = SharedMemory::create();
   REQUIRE(memory);
   const std::string address = memory->address();
-  const std::uint64_t page = SharedMemory::alignment();
+  const std::uint64_t page = SharedMemory::alignment(1);
   const SharedPart first = memory->map(0, 100);
   const SharedPart second = memory->map(page, 3 * page);
   CHECK(all_are(second.bytes(), std::byte{0}));

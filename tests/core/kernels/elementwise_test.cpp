@@ -1,5 +1,6 @@
 // RMS norm and SwiGLU: the fused kernels against their plain twins and against finite differences.
 #include <cmath>
+#include <limits>
 
 #include "core/kernels/rms_norm.hpp"
 #include "core/kernels/simd.hpp"
@@ -21,6 +22,12 @@ TEST_CASE("the vectorised exponential is e^x to float32 rounding") {
   CHECK(simd::exponential(0.0F) == 1.0F);
   CHECK(simd::exponential(-1000.0F) < 2e-38F);
   CHECK(std::isfinite(simd::exponential(1000.0F)));
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  CHECK(simd::exponential(-kInfinity) == simd::exponential(-87.0F));
+  CHECK(simd::exponential(kInfinity) == simd::exponential(88.0F));
+  for (const float sign : {1.0F, -1.0F}) {
+    CHECK(std::isnan(simd::exponential(std::copysign(std::numeric_limits<float>::quiet_NaN(), sign))));
+  }
 }
 
 TEST_CASE("the fused RMS norm equals the plain one") {

@@ -211,3 +211,38 @@ TEST_CASE("masks drawn by a device follow the step and the row keys in its memor
   there.device_step.fill_(13);
   CHECK_FALSE(same_bits(dropout_mask(x, offsets, keys, there, 0.4), expected));
 }
+
+TEST_CASE("gradients written where they belong are those that autograd hands back") {
+  for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
+    for (const double dropout : {0.0, 0.3}) {
+      for (const Recompute recompute : {Recompute::none, Recompute::light, Recompute::full}) {
+        TinyRunOptions options;
+        options.adapter.dropout = dropout;
+        options.dtype = type;
+        options.common = 0;
+        TinyRun run(options);
+        const Objective objective(run.decoder(), run.train(), std::nullopt, at::Tensor());
+        const std::int64_t layers = run.decoder().config().layers;
+        GradientPass pass(run.decoder(), run.bank(), objective, 0, /*record=*/false, recompute);
+        run.bank().gradients().fill_(NAN);  // of an older step
+        pass.reset();
+        at::Tensor expected = at::zeros_like(run.bank().gradients());
+        // The second pass adds to the first; in both some members have nothing.
+        for (const auto& examples : {std::vector<std::vector<std::size_t>>{{0, 1}, {}, {2}},
+                                     std::vector<std::vector<std::size_t>>{{3}, {4, 5}, {}}}) {
+          const PassInputs inputs = inputs_of(run, examples);
+          pass.run(inputs);
+          const at::Tensor leaf = run.bank().parameters().detach().clone().requires_grad_(true);
+          const auto hook = run.bank().hook(leaf, true, static_cast<std::uint64_t>(inputs.step), inputs.device_step);
+          const at::Tensor hidden =
+              run.decoder().run_layers(inputs.x, inputs.prepared, 0, layers, hook.get(), recompute);
+          const MemberLosses losses = objective.losses(hidden, at::Tensor(), inputs.scoring, inputs.normalisers);
+          expected += torch::autograd::grad({losses.total.sum()}, {leaf})[0];
+        }
+        INFO("dropout " << dropout << ", recompute " << static_cast<int>(recompute));
+        CHECK(difference(run.bank().gradients(), expected) < (type == at::kDouble ? 1e-14 : 1e-6));
+        CHECK(expected.abs().max().item<double>() > 1e-2);
+      }
+    }
+  }
+}
