@@ -7,9 +7,9 @@ namespace chorale {
 
 /// For programs that compute with tensors, first in main: before any thread and any tensor is there.
 ///
-/// Freed memory is kept, for the next step needs it again, and new memory of more than 2 MB comes in huge pages where
-/// the kernel has them to give: faulting in pages of 4 KiB one by one takes several times as long as filling them.
-/// Torch does the latter itself when it is asked (THP_MEM_ALLOC_ENABLE; a value the user has set stands).
+/// Freed memory is kept, for the next step needs it again, and the heap comes in huge pages where the kernel has them
+/// to give: faulting in pages of 4 KiB one by one takes several times as long as filling them. (Torch would ask for
+/// huge pages block by block, THP_MEM_ALLOC_ENABLE, and leave more holes in the heap than it gains.)
 void prepare_process_memory();
 
 /// Bytes of memory this process has taken at most so far: resident pages, of which those that processes share (one base

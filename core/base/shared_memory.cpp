@@ -25,12 +25,6 @@ bool may_be_as_large() {
 
 }  // namespace
 
-SharedPart::SharedPart(SharedPart&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
-
-SharedPart::~SharedPart() {
-  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
-}
-
 std::optional<SharedMemory> SharedMemory::create() {
   if (!may_be_as_large()) return std::nullopt;
   Descriptor file(::memfd_create("chorale", MFD_CLOEXEC));
@@ -59,12 +53,12 @@ std::optional<SharedMemory> SharedMemory::open(const std::string& address) {
   return SharedMemory(std::move(file));
 }
 
-SharedPart SharedMemory::map(std::uint64_t offset, std::size_t bytes) const {
+MappedMemory SharedMemory::map(std::uint64_t offset, std::size_t bytes) const {
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), static_cast<off_t>(offset));
   if (memory == MAP_FAILED) throw std::bad_alloc();
   // Most systems give shared memory small pages all the same; those that need not (shmem_enabled) are asked to.
   if (offset % kHugePage == 0 && bytes >= kHugePage) ::madvise(memory, bytes, MADV_HUGEPAGE);
-  return SharedPart({static_cast<std::byte*>(memory), bytes});
+  return MappedMemory({static_cast<std::byte*>(memory), bytes}, bytes);
 }
 
 std::uint64_t SharedMemory::alignment(std::size_t bytes) {

@@ -4,26 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "core/base/descriptor.hpp"
+#include "core/base/mapped_memory.hpp"
 
 namespace chorale {
-
-/// A part of a SharedMemory in this process's address space; unmapped on destruction.
-class SharedPart {
- public:
-  explicit SharedPart(std::span<std::byte> bytes) : bytes_(bytes) {}
-  SharedPart(SharedPart&& other) noexcept;
-  SharedPart& operator=(SharedPart&& other) = delete;
-  ~SharedPart();
-
-  [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
-
- private:
-  std::span<std::byte> bytes_;
-};
 
 /// Zeros that take no room until somebody writes there, and none at all when the last process that knows them has
 /// ended, however it ended: they lie in no file system (memfd_create, Linux), so that neither a small /dev/shm limits
@@ -40,14 +26,12 @@ class SharedMemory {
   [[nodiscard]] std::string address() const;
   /// `bytes` (> 0) from `offset` on, a multiple of alignment(bytes). Throws std::bad_alloc where there is no room for
   /// them among this process's addresses.
-  [[nodiscard]] SharedPart map(std::uint64_t offset, std::size_t bytes) const;
+  [[nodiscard]] MappedMemory map(std::uint64_t offset, std::size_t bytes) const;
   /// A page, or a huge page for what fills some.
   [[nodiscard]] static std::uint64_t alignment(std::size_t bytes);
 
  private:
   explicit SharedMemory(Descriptor file) : file_(std::move(file)) {}
-
-  static constexpr std::uint64_t kHugePage = std::uint64_t{1} << 21U;
 
   Descriptor file_;
 };

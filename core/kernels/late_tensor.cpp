@@ -1,13 +1,14 @@
 #include "core/kernels/late_tensor.hpp"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
 
 #include <atomic>
 #include <chrono>
 #include <new>
 #include <thread>
 #include <utility>
+
+#include "core/kernels/tensor_memory.hpp"
 
 namespace chorale {
 namespace {
@@ -22,19 +23,20 @@ static_assert(std::atomic<std::int64_t>::is_always_lock_free, "the header is sha
 
 }  // namespace
 
-LateTensor::LateTensor(std::vector<std::int64_t> sizes, at::ScalarType type) : sizes_(std::move(sizes)), type_(type) {}
+LateTensor::LateTensor(std::vector<std::int64_t> sizes, at::ScalarType type, bool lasting)
+    : sizes_(std::move(sizes)), type_(type), lasting_(lasting) {}
 
 LateTensor::LateTensor(std::vector<std::int64_t> sizes, at::ScalarType type, at::Tensor shared)
-    : sizes_(std::move(sizes)), type_(type), shared_(std::move(shared)) {}
+    : sizes_(std::move(sizes)), type_(type), lasting_(true), shared_(std::move(shared)) {}
 
-const at::Tensor& LateTensor::get(std::int64_t pieces,
-                                  const std::function<void(const at::Tensor&, std::int64_t)>& fill, double patience) {
+const at::Tensor& LateTensor::get(std::int64_t pieces, const std::function<void(const at::Tensor&, std::int64_t)>& fill,
+                                  double patience) {
   if (made_.defined()) return made_;
   if (shared_.defined()) {
     const at::Tensor values = shared_.narrow(0, kHeader, shared_.numel() - kHeader).view(type_).view(sizes_);
     if (make_together(pieces, values, fill, patience)) return made_ = values;
   }
-  const at::Tensor values = at::empty(sizes_, at::TensorOptions().dtype(type_));
+  const at::Tensor values = own_memory(sizes_, type_, lasting_);
   at::parallel_for(0, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t piece = begin; piece < end; ++piece) fill(values, piece);
   });

@@ -17,8 +17,8 @@ class LateTensor {
   static constexpr std::int64_t kHeader = 64;
 
   LateTensor() = default;
-  /// In memory of this process's own, taken when it is wanted.
-  LateTensor(std::vector<std::int64_t> sizes, at::ScalarType type);
+  /// In memory of this process's own, taken when it is wanted. lasting: see tensor_memory.hpp.
+  LateTensor(std::vector<std::int64_t> sizes, at::ScalarType type, bool lasting);
   /// In `shared` (bytes, zeros at first): a header and the values.
   LateTensor(std::vector<std::int64_t> sizes, at::ScalarType type, at::Tensor shared);
 
@@ -35,6 +35,7 @@ class LateTensor {
 
   std::vector<std::int64_t> sizes_;
   at::ScalarType type_ = at::kFloat;
+  bool lasting_ = false;
   at::Tensor shared_;  // undefined: none
   at::Tensor made_;
 };

@@ -52,7 +52,7 @@ PanelMatrix panels_of_transposed(const WeightSource& weight, WeightMemory& memor
 }
 
 PanelMatrix transposed(const PanelMatrix& matrix) {
-  LateTensor room(panel_sizes(matrix.width, matrix.depth), at::kFloat);
+  LateTensor room(panel_sizes(matrix.width, matrix.depth), at::kFloat, /*lasting=*/false);
   return transposed(matrix, room);
 }
 

@@ -1,13 +1,10 @@
 #include "core/kernels/weight_memory.hpp"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
-
 #include <algorithm>
 #include <numeric>
 #include <utility>
 
-#include "core/base/errors.hpp"
+#include "core/kernels/tensor_memory.hpp"
 
 namespace chorale {
 namespace {
@@ -20,13 +17,15 @@ std::int64_t bytes_of(const std::vector<std::int64_t>& sizes, at::ScalarType typ
 }  // namespace
 
 WeightMemory::WeightMemory(std::shared_ptr<const SharedWeights> shared)
-    : shared_(std::move(shared)), written_(static_cast<std::size_t>(shared_ ? shared_->processes : 0)) {}
+    : lasting_(true),
+      shared_(std::move(shared)),
+      written_(static_cast<std::size_t>(shared_ ? shared_->processes : 0)) {}
 
 at::Tensor WeightMemory::filled(const std::vector<std::int64_t>& sizes, at::ScalarType type,
                                 const std::function<void(at::Tensor&)>& fill) {
   const std::int64_t bytes = bytes_of(sizes, type);
   if (!shared_ || bytes == 0) {
-    at::Tensor tensor = at::empty(sizes, at::TensorOptions().dtype(type));
+    at::Tensor tensor = own_memory(sizes, type, lasting_);
     fill(tensor);
     return tensor;
   }
@@ -39,7 +38,7 @@ at::Tensor WeightMemory::filled(const std::vector<std::int64_t>& sizes, at::Scal
 
 LateTensor WeightMemory::late(const std::vector<std::int64_t>& sizes, at::ScalarType type) {
   const std::int64_t bytes = bytes_of(sizes, type);
-  if (!shared_ || bytes == 0) return LateTensor(sizes, type);
+  if (!shared_ || bytes == 0) return LateTensor(sizes, type, lasting_);
   return LateTensor(sizes, type, shared_bytes(LateTensor::kHeader + bytes));
 }
 
@@ -47,11 +46,9 @@ at::Tensor WeightMemory::shared_bytes(std::int64_t bytes) {
   const auto size = static_cast<std::size_t>(bytes);
   const std::uint64_t aligned = SharedMemory::alignment(size);
   const std::uint64_t begin = (end_ + aligned - 1) / aligned * aligned;
-  auto part = std::make_shared<SharedPart>(shared_->memory.map(begin, size));
+  at::Tensor tensor = bytes_over(shared_->memory.map(begin, size));
   end_ = begin + size;
-  void* memory = part->bytes().data();
-  return at::from_blob(
-      memory, {bytes}, [part = std::move(part)](void*) mutable { part.reset(); }, at::TensorOptions().dtype(at::kByte));
+  return tensor;
 }
 
 }  // namespace chorale

@@ -25,8 +25,11 @@ struct SharedWeights {
 /// too. Nobody may look into tensors before all processes are through with making them: the caller sees to that.
 class WeightMemory {
  public:
-  /// shared: null for this process's own memory. What is made from one must not be made from it again.
-  explicit WeightMemory(std::shared_ptr<const SharedWeights> shared = nullptr);
+  /// Memory of this process's own, for weights that come and go.
+  WeightMemory() = default;
+  /// For weights that stay. shared: null for this process's own memory. What is made from one must not be made from it
+  /// again.
+  explicit WeightMemory(std::shared_ptr<const SharedWeights> shared);
 
   /// A tensor into which fill(tensor) writes everything; it is called here, or in another process. Throws what `fill`
   /// throws, std::bad_alloc.
@@ -38,8 +41,9 @@ class WeightMemory {
  private:
   [[nodiscard]] at::Tensor shared_bytes(std::int64_t bytes);
 
+  bool lasting_ = false;
   std::shared_ptr<const SharedWeights> shared_;
-  std::uint64_t end_ = 0;               // of what has been handed out
+  std::uint64_t end_ = 0;              // of what has been handed out
   std::vector<std::int64_t> written_;  // [processes] bytes
 };
 

@@ -36,14 +36,14 @@ TEST_CASE("what one process writes into shared memory another reads") {
   REQUIRE(memory);
   const std::string address = memory->address();
   const std::uint64_t page = SharedMemory::alignment(1);
-  const SharedPart first = memory->map(0, 100);
-  const SharedPart second = memory->map(page, 3 * page);
+  const MappedMemory first = memory->map(0, 100);
+  const MappedMemory second = memory->map(page, 3 * page);
   CHECK(all_are(second.bytes(), std::byte{0}));
   std::fill(first.bytes().begin(), first.bytes().end(), std::byte{7});
   CHECK(in_another_process([&] {
     const auto found = SharedMemory::open(address);
     if (!found || !all_are(found->map(0, 100).bytes(), std::byte{7})) return false;
-    const SharedPart answer = found->map(page, 3 * page);
+    const MappedMemory answer = found->map(page, 3 * page);
     std::fill(answer.bytes().begin(), answer.bytes().end(), std::byte{9});
     return true;
   }));
@@ -53,9 +53,9 @@ TEST_CASE("what one process writes into shared memory another reads") {
 TEST_CASE("parts stay when the memory they were mapped from is closed") {
   auto memory = SharedMemory::create();
   REQUIRE(memory);
-  const SharedPart part = memory->map(0, 100);
+  const MappedMemory part = memory->map(0, 100);
   const std::string address = memory->address();
-  const SharedPart again = SharedMemory::open(address)->map(0, 100);
+  const MappedMemory again = SharedMemory::open(address)->map(0, 100);
   memory.reset();
   part.bytes()[99] = std::byte{5};
   CHECK(again.bytes()[99] == std::byte{5});
@@ -89,7 +89,7 @@ TEST_CASE("memory that two processes share counts as half a process's") {
   const auto memory = SharedMemory::create();
   REQUIRE(memory);
   const auto look = [&](std::uint64_t& peak) {
-    const SharedPart part = memory->map(0, kBytes);
+    const MappedMemory part = memory->map(0, kBytes);
     std::fill(part.bytes().begin(), part.bytes().end(), std::byte{1});
     peak = peak_process_memory();
   };
@@ -100,7 +100,7 @@ TEST_CASE("memory that two processes share counts as half a process's") {
   REQUIRE((pipe(ready.data()) == 0 && pipe(over.data()) == 0));
   const pid_t child = fork();
   if (child == 0) {
-    const SharedPart part = memory->map(0, kBytes);
+    const MappedMemory part = memory->map(0, kBytes);
     std::fill(part.bytes().begin(), part.bytes().end(), std::byte{2});
     char word = 'r';
     const bool told = write(ready[1], &word, 1) == 1;
@@ -116,4 +116,14 @@ TEST_CASE("memory that two processes share counts as half a process's") {
   // The peak is the same, and half of those pages are the other's.
   CHECK(static_cast<double>(shared) == Approx(static_cast<double>(alone) - kBytes / 2.0).margin(4e6));
   for (const int end : {ready[0], ready[1], over[0], over[1]}) close(end);
+}
+
+TEST_CASE("memory in huge pages is whole, zero and where huge pages begin") {
+  constexpr std::size_t kBytes = (std::size_t{5} << 20U) + 123;
+  const MappedMemory memory = MappedMemory::in_huge_pages(kBytes);
+  CHECK(memory.bytes().size() == kBytes);
+  CHECK(reinterpret_cast<std::uintptr_t>(memory.bytes().data()) % kHugePage == 0);
+  CHECK(all_are(memory.bytes(), std::byte{0}));
+  std::fill(memory.bytes().begin(), memory.bytes().end(), std::byte{3});
+  CHECK(all_are(memory.bytes(), std::byte{3}));
 }
