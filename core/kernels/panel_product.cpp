@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/base/errors.hpp"
 #include "core/kernels/small_product.hpp"
@@ -75,6 +76,10 @@ void lay_out(const at::Tensor& m, std::int64_t member, std::int64_t from, std::i
   const float* source = m.const_data_ptr<float>() + member * m.stride(0) + from * m.stride(2);
   if (rank_last(m)) {
     transpose_rows(Rows<const float>{source, m.stride(2)}, Rows<float>{panel + at, kLanes}, to - from, m.size(1));
+  } else if (to - from == kLanes) {  // a vector each, and no call
+    for (std::int64_t r = 0; r < m.size(1); ++r) {
+      std::memcpy(panel + r * kLanes, source + r * m.stride(1), kLanes * sizeof(float));
+    }
   } else {
     for (std::int64_t r = 0; r < m.size(1); ++r) {
       std::copy_n(source + r * m.stride(1), to - from, panel + r * kLanes + at);
