@@ -89,7 +89,7 @@ TEST_CASE("whoever waits for a process that never comes makes the tensor alone")
 
 TEST_CASE("a frozen product over shared weights is the one over its own, in both directions") {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    const at::Tensor weight = random_tensor({37, 53}, 1, at::kFloat).to(type);
+    at::Tensor weight = random_tensor({37, 53}, 1, at::kFloat).to(type);
     const at::Tensor bias = random_tensor({37}, 2, at::kFloat).to(type);
     const FrozenLinear own(weight, bias);
     std::vector<FrozenLinear> shared;
