@@ -40,8 +40,7 @@ std::shared_ptr<const SharedWeights> share_weights(bool willing, World& world) {
   for (std::size_t rank = 0; rank < outcomes.size(); ++rank) {
     if (node_of[rank] == node && outcomes[rank].empty()) return nullptr;
   }
-  return std::make_shared<const SharedWeights>(
-      SharedWeights{std::move(*memory), world.node_rank(), world.node_size()});
+  return std::make_shared<const SharedWeights>(SharedWeights{std::move(*memory), world.node_rank(), world.node_size()});
 }
 
 }  // namespace chorale

@@ -43,8 +43,7 @@ Nf4Weight::Nf4Weight(const WeightSource& weight, const CompactOptions& options, 
       }
     });
   };
-  const CompactArrays arrays =
-      compact_arrays(weight, blocks, blocks * kCodeBytes, at::kByte, options, memory, encode);
+  const CompactArrays arrays = compact_arrays(weight, blocks, blocks * kCodeBytes, at::kByte, options, memory, encode);
   codes_ = arrays.codes;
   scales_ = arrays.scales;
   if (!options.device.is_cpu()) pairs_ = nf4_level_pairs(options.device);

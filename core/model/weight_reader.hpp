@@ -43,7 +43,7 @@ class WeightReader {
   StagingRing ring_;
   bool staged_;
   WeightMemory* memory_ = nullptr;  // null: memory of this process's own
-  at::Tensor room_;  // bytes
+  at::Tensor room_;                 // bytes
 };
 
 }  // namespace chorale

@@ -22,8 +22,8 @@ namespace chorale {
 /// codes take, with room to decode the largest of them, and the rest what it is multiplied in (on_gpu: bfloat16).
 [[nodiscard]] std::uint64_t base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu);
 
-/// The same in training with the lowest adapter in `lowest_layer`: where weights are laid out for the forward pass, they
-/// are once more for the backward pass, in all layers above (kernels/frozen_linear.hpp).
+/// The same in training with the lowest adapter in `lowest_layer`: where weights are laid out for the forward pass,
+/// they are once more for the backward pass, in all layers above (kernels/frozen_linear.hpp).
 [[nodiscard]] std::uint64_t training_base_bytes(const ModelConfig& model, BaseDtype dtype, bool on_gpu,
                                                 std::int64_t lowest_layer);
 

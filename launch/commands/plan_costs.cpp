@@ -23,8 +23,7 @@ class Costs {
         row_bytes_(activation_bytes_per_row(model, layout,
                                             activation_element_bytes(recipe.base.dtype, !plan.device.is_cpu),
                                             recipe.training.recompute)),
-        base_bytes_(
-            training_base_bytes(model, recipe.base.dtype, !plan.device.is_cpu, layout.lowest_layer())) {}
+        base_bytes_(training_base_bytes(model, recipe.base.dtype, !plan.device.is_cpu, layout.lowest_layer())) {}
 
   [[nodiscard]] GroupCost of(const PlacementGroup& group) const {
     const std::int64_t batch = recipe_.training.batch_size;
@@ -110,7 +109,8 @@ Plan make_plan(const Recipe& recipe, const ModelConfig& model, const Placement& 
   plan.placement = placement;
   plan.nodes = nodes;
   plan.device = device;
-  plan.has_one_base = device.is_cpu && nodes.most_ranks() > 1 && can_be_shared(decoder_options(recipe.base.dtype, at::kCPU));
+  plan.has_one_base =
+      device.is_cpu && nodes.most_ranks() > 1 && can_be_shared(decoder_options(recipe.base.dtype, at::kCPU));
   plan.weights = parameter_count(model);
   plan.parameters = layout.parameters();
   plan.below_layers = layout.lowest_layer();

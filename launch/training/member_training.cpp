@@ -24,9 +24,8 @@ RowBudget prefix_rows(const Recipe& recipe, std::uint64_t memory, c10::Device de
 // What is in a rank's memory besides activations.
 std::uint64_t taken_bytes(const TrainingParts& parts, const AdapterBank& bank, const RowBudget& prefix) {
   const Recipe& recipe = parts.recipe;
-  const std::uint64_t base =
-      training_base_bytes(parts.decoder.config(), recipe.base.dtype, parts.inputs.decoder.device.is_cuda(),
-                          bank.layout().lowest_layer());
+  const std::uint64_t base = training_base_bytes(parts.decoder.config(), recipe.base.dtype,
+                                                 parts.inputs.decoder.device.is_cuda(), bank.layout().lowest_layer());
   const bool early_stopping = recipe.training.early_stopping.has_value();
   const std::uint64_t kept = prefix.place == RowPlace::device && bank.layout().lowest_layer() > 0 ? prefix.bytes : 0;
   return base + adapter_bytes(bank.member_count() * bank.layout().parameters(), early_stopping) + kept;

@@ -36,7 +36,8 @@ std::string smaller_base(const MemoryNeed& need, const MemoryPlace& place) {
   for (const auto& [name, bytes] : need.smaller) {
     kinds += fmt::format("{}{} ({:.1f} GB of base)", kinds.empty() ? "" : " or ", name, gigabytes(bytes));
   }
-  const char* elsewhere = place.ranks > 1 && !place.has_one_base ? "start fewer ranks on it" : "use one with more memory";
+  const char* elsewhere =
+      place.ranks > 1 && !place.has_one_base ? "start fewer ranks on it" : "use one with more memory";
   return kinds.empty() ? fmt::format("Choose a smaller base, or {}.", elsewhere)
                        : fmt::format("Set base.dtype to {}, choose a smaller base, or {}.", kinds, elsewhere);
 }
@@ -116,13 +117,12 @@ void check_memory(const MemoryNeed& need, const MemoryPlace& place) {
   const std::uint64_t all = bytes_for_all(need, place);
   if (place.memory == 0 || all <= place.memory) return;
   const auto [key, advice] = remedy(need, place);
-  throw UsageError(
-      fmt::format("{}: {} needs at least {:.1f} GB of memory on {} ({}{:.1f} GB adapters{}, {:.1f} GB activations), which "
-                  "has {:.1f} GB. {}",
-                  key, need.purpose, gigabytes(all), place.name,
-                  parts_before_adapters(need, place), gigabytes(need.adapters),
-                  need.purpose == "training" ? " with their gradients and moments" : "", gigabytes(need.activations),
-                  gigabytes(place.memory), advice));
+  throw UsageError(fmt::format(
+      "{}: {} needs at least {:.1f} GB of memory on {} ({}{:.1f} GB adapters{}, {:.1f} GB activations), which "
+      "has {:.1f} GB. {}",
+      key, need.purpose, gigabytes(all), place.name, parts_before_adapters(need, place), gigabytes(need.adapters),
+      need.purpose == "training" ? " with their gradients and moments" : "", gigabytes(need.activations),
+      gigabytes(place.memory), advice));
 }
 
 }  // namespace chorale

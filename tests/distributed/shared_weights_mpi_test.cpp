@@ -39,8 +39,7 @@ std::pair<at::Tensor, at::Tensor> pass(const Decoder& decoder) {
   for (std::int64_t row = 0; row < 8; ++row) batch.add_output(row);
   batch.end_stream();
   const at::Tensor x = decoder.embed(batch.tokens).detach().requires_grad_();
-  const at::Tensor hidden =
-      decoder.run_layers(x, decoder.prepare(batch), 0, decoder.config().layers, nullptr);
+  const at::Tensor hidden = decoder.run_layers(x, decoder.prepare(batch), 0, decoder.config().layers, nullptr);
   hidden.square().sum().backward();
   return {hidden.detach(), x.grad()};
 }

@@ -17,8 +17,8 @@ inline std::vector<std::shared_ptr<const SharedWeights>> shared_processes(std::s
   for (std::size_t process = 0; process < count; ++process) {
     auto memory = process == 0 ? std::move(made) : SharedMemory::open(address);
     REQUIRE(memory);
-    processes.push_back(std::make_shared<const SharedWeights>(SharedWeights{
-        std::move(*memory), static_cast<std::int64_t>(process), static_cast<std::int64_t>(count)}));
+    processes.push_back(std::make_shared<const SharedWeights>(
+        SharedWeights{std::move(*memory), static_cast<std::int64_t>(process), static_cast<std::int64_t>(count)}));
   }
   return processes;
 }

@@ -1,5 +1,5 @@
-// Weights in memory that processes share. Here the processes are objects that know nothing of each other but the memory;
-// distributed/shared_weights_mpi_test.cpp has real ones.
+// Weights in memory that processes share. Here the processes are objects that know nothing of each other but the
+// memory; distributed/shared_weights_mpi_test.cpp has real ones.
 #include "core/kernels/weight_memory.hpp"
 
 #include <ATen/ATen.h>
