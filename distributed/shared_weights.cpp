@@ -1,7 +1,6 @@
 #include "distributed/shared_weights.hpp"
 
 #include <cstddef>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,10 +13,10 @@ namespace {
 // Every rank's text on every rank.
 std::vector<std::string> texts_of_all(const std::string& text, World& world) {
   std::vector<std::string> texts;
-  for (const std::vector<std::byte>& bytes : world.gather(std::as_bytes(std::span(text)))) {
+  for (const std::vector<std::byte>& bytes : world.everyone().all_gather(std::as_bytes(std::span(text)))) {
     texts.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
-  return nlohmann::json::parse(world.broadcast(nlohmann::json(texts).dump()));
+  return texts;
 }
 
 }  // namespace
