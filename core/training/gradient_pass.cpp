@@ -87,6 +87,7 @@ GradientPass::GradientPass(const Decoder& decoder, AdapterBank& bank, const Obje
   bank.keep_rounded(decoder.activation_dtype());
   writes_ = decoder.device().is_cpu() && !bank.rounded().defined();
   sink_.buffer = bank.gradients();
+  anchor_ = at::zeros({1}, bank.parameters().options()).requires_grad_(true);
 }
 
 void GradientPass::reset() {
@@ -149,13 +150,12 @@ void GradientPass::add_gradients(const PassInputs& in) {
 }
 
 void GradientPass::write_gradients(const PassInputs& in) {
-  const at::Tensor anchor = at::zeros({1}, bank_.parameters().options()).requires_grad_(true);
   const auto hook =
       bank_.hook(bank_.parameters(), /*training=*/true, static_cast<std::uint64_t>(in.step), in.device_step);
-  hook->send_gradients(sink_, anchor);
+  hook->send_gradients(sink_, anchor_);
   const MemberLosses losses = forward(in, *hook);
   sink_.written = 0;
-  static_cast<void>(torch::autograd::grad({losses.total.sum()}, {anchor}, /*grad_outputs=*/{},
+  static_cast<void>(torch::autograd::grad({losses.total.sum()}, {anchor_}, /*grad_outputs=*/{},
                                           /*retain_graph=*/std::nullopt, /*create_graph=*/false,
                                           /*allow_unused=*/true));
   CHORALE_ASSERT(sink_.written == std::ssize(bank_.layout().slots()), "a pass writes the gradients of all adapters");

@@ -45,7 +45,8 @@ class GradientPass {
   GradientPass(const Decoder& decoder, AdapterBank& bank, const Objective& objective, std::int64_t first_layer,
                bool record, Recompute recompute = Recompute::none);
 
-  /// Adds the pass's gradients to the bank's, and its losses to losses(). Never waits for the device.
+  /// Adds the pass's gradients to the bank's (the first since reset() overwrites them), and its losses to losses().
+  /// Never waits for the device.
   void run(const PassInputs& inputs);
 
   /// [2, members] float64: cross-entropy and divergence of all passes since reset(), the same buffer always.
@@ -64,7 +65,7 @@ class GradientPass {
     bool ready = false;  // recorded, not only rehearsed
   };
   void compute(const PassInputs& inputs);
-  // The members' losses, whose gradient goes to `leaf` or through the hook.
+  // The members' losses, differentiable in what the hook is.
   [[nodiscard]] MemberLosses forward(const PassInputs& inputs, const LinearHook& hook) const;
   void add_gradients(const PassInputs& inputs);
   void write_gradients(const PassInputs& inputs);
@@ -78,6 +79,7 @@ class GradientPass {
   Recompute recompute_;
   bool writes_;  // gradients to where they belong, instead of adding what autograd hands back
   GradientSink sink_;
+  at::Tensor anchor_;  // LoraHook::send_gradients
   at::Tensor losses_;
   std::map<std::vector<std::int64_t>, Recorded> recorded_;
 };
