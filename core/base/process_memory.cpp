@@ -25,6 +25,12 @@ std::uint64_t bytes_in(const char* path, const std::string& name) {
   return 0;
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kHeapIsGlibcs = false;  // but the sanitizer's, which shadows every address
+#else
+constexpr bool kHeapIsGlibcs = true;
+#endif
+
 // Whether addresses cost nothing until they are used: not where their number is limited, nor where the kernel sets
 // memory aside for all of them.
 bool addresses_are_free() {
@@ -59,14 +65,12 @@ void prepare_process_memory() {
   // The allocator gives freed blocks above a threshold straight back to the kernel, and the next step's activations
   // then fault in every page again, which costs more than some of the arithmetic.
   mallopt(M_TRIM_THRESHOLD, -1);
-#if !defined(__SANITIZE_ADDRESS__)  // which has a heap of its own, and shadows it
-  if (addresses_are_free()) {
+  if (kHeapIsGlibcs && addresses_are_free()) {
     constexpr int kUsual = 65536;
     mallopt(M_MMAP_MAX, 0);
     make_heap_of_huge_pages();
     mallopt(M_MMAP_MAX, kUsual);
   }
-#endif
   constexpr int kOneGiB = 1 << 30;
   mallopt(M_MMAP_THRESHOLD, kOneGiB);
 }
