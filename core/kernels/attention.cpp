@@ -10,6 +10,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <numeric>
 #include <optional>
 
@@ -35,13 +36,30 @@ AttentionInputs<T> inputs_of(const at::Tensor& queries, const at::Tensor& keys_v
   return in;
 }
 
+// Rows of padding get no values from the kernel: zeros have to stand there before.
+at::Tensor room_for_rows(at::IntArrayRef sizes, const at::TensorOptions& options, bool padded) {
+  return padded ? at::zeros(sizes, options) : at::empty(sizes, options);
+}
+
+bool has_padding_queries(const AttentionPlan& plan) {
+  return std::any_of(plan.query_spans.begin(), plan.query_spans.end(), [](std::int64_t span) { return span < 0; });
+}
+
+bool has_padding_rows(const AttentionPlan& plan) {
+  std::int64_t real = 0;
+  for (const Span& span : plan.layout.spans) real += span.end - span.begin;
+  return real < plan.layout.rows();
+}
+
 class PackedAttention : public torch::autograd::Function<PackedAttention> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& queries,
-                            const std::optional<at::Tensor>& beside, const AttentionPlanPtr& plan, HeadShape shape) {
+                            const std::optional<at::Tensor>& beside, const AttentionPlanPtr& plan, HeadShape shape,
+                            bool may_overwrite) {
     const at::Tensor keys_values = beside.value_or(at::Tensor());
     const auto count = static_cast<std::int64_t>(plan->query_rows.size());
-    at::Tensor out = at::zeros({count, shape.heads * shape.head_dim}, queries.options());
+    at::Tensor out =
+        room_for_rows({count, shape.heads * shape.head_dim}, queries.options(), has_padding_queries(*plan));
     at::Tensor log_sum = at::empty({count, shape.heads}, queries.options());
     if (queries.scalar_type() == at::kFloat) {
       attention_forward_cpu(inputs_of<float>(queries, keys_values, shape), *plan, shape, out.mutable_data_ptr<float>(),
@@ -52,6 +70,7 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
     }
     context->save_for_backward({queries, keys_values, out, log_sum});
     context->saved_data["plan"] = c10::IValue::make_capsule(plan);
+    context->saved_data["may_overwrite"] = may_overwrite;
     context->saved_data["heads"] = shape.heads;
     context->saved_data["kv_heads"] = shape.kv_heads;
     context->saved_data["head_dim"] = shape.head_dim;
@@ -65,14 +84,20 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
     const HeadShape shape{context->saved_data["heads"].toInt(), context->saved_data["kv_heads"].toInt(),
                           context->saved_data["head_dim"].toInt()};
     const at::Tensor dy = gradients[0].contiguous();
-    at::Tensor dq = at::zeros(saved[0].sizes(), saved[0].options());
-    at::Tensor dkv = saved[1].defined() ? at::zeros(saved[1].sizes(), saved[1].options()) : at::Tensor();
+    // The kernel has read a row before it writes its gradient: in place, less memory goes through the caches.
+    const bool in_place = context->saved_data["may_overwrite"].toBool();
+    const auto room = [&](const at::Tensor& input, bool padded) {
+      return in_place && !padded ? input.detach() : room_for_rows(input.sizes(), input.options(), padded);
+    };
+    const bool padded_rows = has_padding_rows(*plan);
+    at::Tensor dq = room(saved[0], has_padding_queries(*plan) || (!saved[1].defined() && padded_rows));
+    at::Tensor dkv = saved[1].defined() ? room(saved[1], padded_rows) : at::Tensor();
     if (dy.scalar_type() == at::kFloat) {
       run_backward<float>(saved, *plan, shape, dy, dq, dkv);
     } else {
       run_backward<double>(saved, *plan, shape, dy, dq, dkv);
     }
-    return {dq, dkv, at::Tensor(), at::Tensor()};
+    return {dq, dkv, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
  private:
@@ -187,7 +212,7 @@ at::Tensor attention(const at::Tensor& queries, const at::Tensor& keys_values, c
   // autograd::Function takes an absent tensor as an empty optional only.
   const std::optional<at::Tensor> beside =
       keys_values.defined() ? std::optional<at::Tensor>(keys_values.contiguous()) : std::nullopt;
-  return PackedAttention::apply(queries.contiguous(), beside, plan, shape);
+  return PackedAttention::apply(queries.contiguous(), beside, plan, shape, may_overwrite);
 }
 
 at::Tensor attention_plain(const at::Tensor& queries, const at::Tensor& keys_values, const AttentionPlanPtr& plan,

@@ -53,7 +53,7 @@ using AttentionPlanPtr = c10::intrusive_ptr<AttentionPlan>;
 /// On the CPU in float32 and float64 one fused kernel; on CUDA in bfloat16 our rotary kernel and torch's flash
 /// attention, but for sequences that ask at positions with gaps between them; elsewhere the plain twin.
 /// `may_overwrite`: nobody needs the inputs' values any more (they are no leaves and their own backward pass does not
-/// look at them), so that rotating may happen in place.
+/// look at them), so that rotating may happen in place, and gradients may go where they stood: backward once only.
 [[nodiscard]] at::Tensor attention(const at::Tensor& queries, const at::Tensor& keys_values,
                                    const AttentionPlanPtr& plan, const HeadShape& shape, bool may_overwrite = false);
 

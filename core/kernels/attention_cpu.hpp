@@ -24,13 +24,14 @@ struct AttentionGradients {
   T* v = nullptr;
 };
 
-/// out: [queries, heads*head_dim] zeroed; log_sum: [queries, heads] natural log of the softmax denominators.
+/// out: [queries, heads*head_dim], rows of padding stay as they are; log_sum: [queries, heads] natural log of the
+/// softmax denominators.
 void attention_forward_cpu(const AttentionInputs<float>& in, const AttentionPlan& plan, const HeadShape& shape,
                            float* out, float* log_sum);
 void attention_forward_cpu(const AttentionInputs<double>& in, const AttentionPlan& plan, const HeadShape& shape,
                            double* out, double* log_sum);
 
-/// gradient: of out, contiguous. The gradient buffers must be zeroed.
+/// gradient: of out, contiguous. Gradients in rows of padding stay as they are. They may go where the inputs stand.
 void attention_backward_cpu(const AttentionInputs<float>& in, const AttentionPlan& plan, const HeadShape& shape,
                             const float* out, const float* log_sum, const float* gradient,
                             const AttentionGradients<float>& result);

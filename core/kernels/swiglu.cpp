@@ -58,7 +58,7 @@ CHORALE_SIMD void backward_f64(const double* x, const double* dy, double* dx, st
 
 class SwiGlu : public torch::autograd::Function<SwiGlu> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate_up) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate_up, bool may_overwrite) {
     const std::int64_t rows = gate_up.size(0);
     const std::int64_t width = gate_up.size(1) / 2;
     at::Tensor y = at::empty({rows, width}, gate_up.options());
@@ -72,6 +72,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
       }
     });
     context->save_for_backward({gate_up});
+    context->saved_data["may_overwrite"] = may_overwrite;
     return y;
   }
 
@@ -81,7 +82,8 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     const at::Tensor dy = gradients[0].contiguous();
     const std::int64_t rows = gate_up.size(0);
     const std::int64_t width = gate_up.size(1) / 2;
-    at::Tensor dx = at::empty_like(gate_up);
+    // In place less memory goes through the caches.
+    at::Tensor dx = context->saved_data["may_overwrite"].toBool() ? gate_up.detach() : at::empty_like(gate_up);
     for_rows(rows, 3 * width, [&](std::int64_t begin, std::int64_t end) {
       if (gate_up.scalar_type() == at::kFloat) {
         backward_f32(gate_up.const_data_ptr<float>() + begin * 2 * width, dy.const_data_ptr<float>() + begin * width,
@@ -91,7 +93,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
                      dx.mutable_data_ptr<double>() + begin * 2 * width, end - begin, width);
       }
     });
-    return {dx};
+    return {dx, at::Tensor()};
   }
 };
 
@@ -143,10 +145,10 @@ SwiGluGradient swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& dy, 
   return result;
 }
 
-at::Tensor swiglu(const at::Tensor& gate_up) {
+at::Tensor swiglu(const at::Tensor& gate_up, bool may_overwrite) {
   if (on_device(gate_up)) return DeviceSwiGlu::apply(gate_up.contiguous());
   const bool fused = gate_up.is_cpu() && (gate_up.scalar_type() == at::kFloat || gate_up.scalar_type() == at::kDouble);
-  return fused ? SwiGlu::apply(gate_up.contiguous()) : swiglu_plain(gate_up);
+  return fused ? SwiGlu::apply(gate_up.contiguous(), may_overwrite) : swiglu_plain(gate_up);
 }
 
 at::Tensor swiglu_plain(const at::Tensor& gate_up) {

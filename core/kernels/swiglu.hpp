@@ -6,7 +6,9 @@
 namespace chorale {
 
 /// silu(gate) * up. gate_up: [rows, 2*width], gate in the first half of a row; result [rows, width]. Differentiable.
-[[nodiscard]] at::Tensor swiglu(const at::Tensor& gate_up);
+/// `may_overwrite`: nobody needs gate_up's values once this backward pass has run, so that its gradient may go where
+/// they stood: backward once only.
+[[nodiscard]] at::Tensor swiglu(const at::Tensor& gate_up, bool may_overwrite = false);
 
 /// The plain twin of swiglu.
 [[nodiscard]] at::Tensor swiglu_plain(const at::Tensor& gate_up);

@@ -150,8 +150,10 @@ Decoder::Stream Decoder::run_layer(const at::Tensor& x, const at::Tensor& pendin
       normed_sum(residual, linear(LinearGroup::o, layer.o, attended, scope), layer.feed_forward_norm);
   const at::Tensor gate_up =
       linear(LinearGroup::gate_up, layer.gate_up, input, scope, from_norm(between, layer.feed_forward_norm));
-  const InputOrigin activation = again ? InputOrigin{gate_up.detach(), swiglu} : InputOrigin();
-  return {between, linear(LinearGroup::down, layer.down, swiglu(gate_up), scope, activation)};
+  const InputOrigin activation =
+      again ? InputOrigin{gate_up.detach(), [](const at::Tensor& source) { return swiglu(source); }} : InputOrigin();
+  const at::Tensor activated = swiglu(gate_up, /*may_overwrite=*/true);
+  return {between, linear(LinearGroup::down, layer.down, activated, scope, activation)};
 }
 
 at::Tensor Decoder::final_norm(const at::Tensor& x) const {
