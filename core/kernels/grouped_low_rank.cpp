@@ -119,7 +119,9 @@ void outer_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& x, 
   constexpr std::int64_t kPart = 192;  // a multiple of every width a product is computed in
   const std::int64_t width = g.size(2);
   const std::int64_t parts = (width + kPart - 1) / kPart;
+  const std::int64_t rank = g.size(1);
   at::parallel_for(0, g.size(0) * parts, 1, [&](std::int64_t from, std::int64_t to) {
+    std::vector<T> scratch(rank_last(g) ? static_cast<std::size_t>(rank * kPart) : 0);
     for (std::int64_t i = from; i < to; ++i) {
       const std::int64_t member = i / parts;
       const std::int64_t column = i % parts * kPart;
@@ -129,13 +131,17 @@ void outer_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& x, 
       T* out = g.mutable_data_ptr<T>() + member * g.stride(0) + column * g.stride(2);
       const T* small = u.const_data_ptr<T>() + row * u.stride(0) + first;
       const T* wide = x.const_data_ptr<T>() + row * x.stride(0) + begin + column;
-      if (rank_last(g)) {
-        product(LeftFactor<T>{wide, 1, x.stride(0)}, right_of<T>(u, small - u.const_data_ptr<T>(), u.stride(0)),
-                Rows<T>{out, g.stride(2)}, count, g.size(1), rows, scale, add);
-      } else {
-        product(LeftFactor<T>{small, 1, u.stride(0)}, right_of<T>(x, wide - x.const_data_ptr<T>(), x.stride(0)),
-                Rows<T>{out, g.stride(1)}, g.size(1), count, rows, scale, add);
+      const LeftFactor<T> left{small, 1, u.stride(0)};
+      const RightFactor<T> right = right_of<T>(x, wide - x.const_data_ptr<T>(), x.stride(0));
+      if (!rank_last(g)) {
+        product(left, right, Rows<T>{out, g.stride(1)}, rank, count, rows, scale, add);
+        continue;
       }
+      // Through a transposed block: sums over long rows in their own order go through the memory in the order it likes.
+      const Rows<T> block{scratch.data(), kPart};
+      if (add) transpose_rows(Rows<const T>{out, g.stride(2)}, block, count, rank);
+      product(left, right, block, rank, count, rows, scale, add);
+      transpose_rows(Rows<const T>{block.data, kPart}, Rows<T>{out, g.stride(2)}, rank, count);
     }
   });
 }

@@ -14,7 +14,7 @@ struct Lanes {
   typedef T Vector __attribute__((vector_size(kLanes * sizeof(T))));  // NOLINT(modernize-use-using)
 };
 
-constexpr std::int64_t kAhead = 8;  // rows of B that are fetched before they are needed
+constexpr std::int64_t kAhead = 64;  // rows of B that are fetched before they are needed
 
 // kRows x kVectors sums in registers over the whole depth.
 template <unsigned kRows, unsigned kVectors, unsigned kLanes, bool kAccumulate, typename T>
