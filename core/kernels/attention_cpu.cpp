@@ -195,9 +195,9 @@ class Task {
 };
 
 // Brings a short tree's rows into the second-level cache. Every head reads its own few values of each row, steps that
-// the processor does not foresee.
+// the processor does not foresee. out: what attention gave, in the backward pass.
 template <typename T>
-void fetch(const AttentionInputs<T>& in, const SpanTree& tree, const HeadShape& shape) {
+void fetch(const AttentionInputs<T>& in, const T* out, const SpanTree& tree, const HeadShape& shape) {
   constexpr std::int64_t kMost = 256 * 1024;
   const auto lines = [](const T* from, std::int64_t count) {
     for (std::int64_t i = 0; i < count; i += kPanel<T>) __builtin_prefetch(from + i, 0, 2);
@@ -206,16 +206,18 @@ void fetch(const AttentionInputs<T>& in, const SpanTree& tree, const HeadShape& 
   const std::int64_t keys = shape.kv_heads * shape.head_dim;
   if (tree.rows * (queries + 2 * keys) * static_cast<std::int64_t>(sizeof(T)) > kMost) return;
   for (std::int64_t row = tree.first_query; row < tree.end_query; ++row) lines(in.q + row * in.q_stride, queries);
+  if (out != nullptr) lines(out + tree.first_query * queries, (tree.end_query - tree.first_query) * queries);
   for (std::int64_t row = tree.first_row; row < tree.first_row + tree.rows; ++row) {
     lines(in.k + row * in.kv_stride, 2 * keys);
   }
 }
 
 // Calls run(task, tree, kv_head) for all of them, each thread with scratch of its own. A tree's heads follow each
-// other: they lie in the same rows.
+// other: they lie in the same rows. out: what attention gave, for the backward pass.
 template <typename T, typename Run>
-void for_tasks(const AttentionInputs<T>& in, const AttentionPlan& plan, const HeadShape& shape, bool backward,
+void for_tasks(const AttentionInputs<T>& in, const AttentionPlan& plan, const HeadShape& shape, const T* out,
                const Run& run) {
+  const bool backward = out != nullptr;
   const SpanTrees trees(plan, kPanel<T>);
   const std::int64_t d = shape.head_dim;
   at::parallel_for(
@@ -236,7 +238,7 @@ void for_tasks(const AttentionInputs<T>& in, const AttentionPlan& plan, const He
         Task<T> task(in, plan, shape, trees, scratch);
         for (std::int64_t i = begin; i < end; ++i) {
           const SpanTree& tree = trees.trees[static_cast<std::size_t>(i / shape.kv_heads)];
-          if (i == begin || i % shape.kv_heads == 0) fetch(in, tree, shape);
+          if (i == begin || i % shape.kv_heads == 0) fetch(in, out, tree, shape);
           run(task, tree, i % shape.kv_heads);
         }
       });
@@ -244,14 +246,14 @@ void for_tasks(const AttentionInputs<T>& in, const AttentionPlan& plan, const He
 
 template <typename T>
 void forward(const AttentionInputs<T>& in, const AttentionPlan& plan, const HeadShape& shape, T* out, T* log_sum) {
-  for_tasks<T>(in, plan, shape, false,
+  for_tasks<T>(in, plan, shape, nullptr,
                [&](Task<T>& task, const SpanTree& tree, std::int64_t head) { task.forward(tree, head, out, log_sum); });
 }
 
 template <typename T>
 void backward(const AttentionInputs<T>& in, const AttentionPlan& plan, const HeadShape& shape, const T* out,
               const T* log_sum, const T* gradient, const AttentionGradients<T>& result) {
-  for_tasks<T>(in, plan, shape, true, [&](Task<T>& task, const SpanTree& tree, std::int64_t head) {
+  for_tasks<T>(in, plan, shape, out, [&](Task<T>& task, const SpanTree& tree, std::int64_t head) {
     task.backward(tree, head, out, log_sum, gradient, result);
   });
 }

@@ -9,6 +9,7 @@
 #include "core/kernels/device_kernels.hpp"
 #include "core/kernels/parallel.hpp"
 #include "core/kernels/simd.hpp"
+#include "core/kernels/small_product.hpp"
 
 namespace chorale {
 namespace {
@@ -26,6 +27,20 @@ CHORALE_INLINE void forward_rows(const T* gate_up, T* y, std::int64_t rows, std:
 
 // d silu(g)/dg = s * (1 + g * (1 - s)) with s = sigmoid(g).
 template <typename T>
+CHORALE_INLINE void backward_row(const T* gate, const T* up, const T* dy, T* gate_gradient, T* up_gradient,
+                                 std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T s = T(1) / (T(1) + simd::exponential(-gate[i]));
+    const T silu = gate[i] * s;
+    gate_gradient[i] = dy[i] * up[i] * (s + silu * (T(1) - s));
+    up_gradient[i] = dy[i] * silu;
+  }
+}
+
+// gate_up comes from the memory, where the forward pass left it long ago: each row is fetched while the one before it
+// is worked on.
+template <typename T>
 CHORALE_INLINE void backward_rows(const T* gate_up, const T* dy, T* gradient, std::int64_t rows, std::int64_t width) {
   for (std::int64_t row = 0; row < rows; ++row) {
     const T* gate = gate_up + row * 2 * width;
@@ -33,13 +48,13 @@ CHORALE_INLINE void backward_rows(const T* gate_up, const T* dy, T* gradient, st
     const T* in = dy + row * width;
     T* gate_gradient = gradient + row * 2 * width;
     T* up_gradient = gate_gradient + width;
-#pragma omp simd
-    for (std::int64_t i = 0; i < width; ++i) {
-      const T s = T(1) / (T(1) + simd::exponential(-gate[i]));
-      const T silu = gate[i] * s;
-      gate_gradient[i] = in[i] * up[i] * (s + silu * (T(1) - s));
-      up_gradient[i] = in[i] * silu;
+    std::int64_t i = 0;
+    for (; i + kPanel<T> <= width; i += kPanel<T>) {
+      __builtin_prefetch(gate + 2 * width + i);
+      __builtin_prefetch(up + 2 * width + i);
+      backward_row(gate + i, up + i, in + i, gate_gradient + i, up_gradient + i, kPanel<T>);
     }
+    backward_row(gate + i, up + i, in + i, gate_gradient + i, up_gradient + i, width - i);
   }
 }
 
