@@ -15,13 +15,24 @@ namespace chorale {
 namespace {
 
 template <typename T>
+CHORALE_INLINE void forward_row(const T* gate, const T* up, T* y, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) y[i] = gate[i] / (T(1) + simd::exponential(-gate[i])) * up[i];
+}
+
+template <typename T>
 CHORALE_INLINE void forward_rows(const T* gate_up, T* y, std::int64_t rows, std::int64_t width) {
   for (std::int64_t row = 0; row < rows; ++row) {
     const T* gate = gate_up + row * 2 * width;
     const T* up = gate + width;
     T* out = y + row * width;
-#pragma omp simd
-    for (std::int64_t i = 0; i < width; ++i) out[i] = gate[i] / (T(1) + simd::exponential(-gate[i])) * up[i];
+    std::int64_t i = 0;
+    for (; i + kPanel<T> <= width; i += kPanel<T>) {
+      __builtin_prefetch(gate + 2 * width + i);
+      __builtin_prefetch(up + 2 * width + i);
+      forward_row(gate + i, up + i, out + i, kPanel<T>);
+    }
+    forward_row(gate + i, up + i, out + i, width - i);
   }
 }
 
