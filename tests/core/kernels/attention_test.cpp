@@ -94,6 +94,36 @@ TEST_CASE("spans longer than a block of queries equal torch's own, gradients too
   }
 }
 
+TEST_CASE("where the inputs may be overwritten their gradients are the same, with and without padding") {
+  const std::vector<std::int32_t> tokens(40, 0);
+  for (const std::int64_t padding : {0, 3}) {
+    PackedBatch batch;
+    const std::int64_t prompt = batch.add_span(tokens.data(), tokens.data() + 21, -1, 0);
+    batch.add_output(batch.rows() - 1);
+    batch.add_span(tokens.data(), tokens.data() + 18, prompt, 0);
+    batch.add_output(batch.rows() - 2);
+    batch.add_padding(padding);
+    batch.end_stream();
+    for (const bool outputs_only : {false, true}) {
+      INFO("padding " << padding << ", outputs only " << outputs_only);
+      const auto plan = plan_of(batch, outputs_only, at::kFloat);
+      const at::Tensor leaf = qkv_of(batch, at::kFloat).requires_grad_(true);
+      const auto gradient = [&](bool may_overwrite) {
+        const at::Tensor inner = leaf * 1.0;  // what may be overwritten is no leaf
+        const std::int64_t queries = kShape.heads * kShape.head_dim;
+        const at::Tensor out =
+            outputs_only ? attention(inner.narrow(1, 0, queries).index_select(0, at::tensor(batch.output_rows)),
+                                     inner.narrow(1, queries, 2 * kShape.kv_heads * kShape.head_dim).contiguous(), plan,
+                                     kShape, may_overwrite)
+                         : attention(inner, at::Tensor(), plan, kShape, may_overwrite);
+        const at::Tensor upstream = random_tensor(out.sizes(), 27, at::kFloat);
+        return torch::autograd::grad({out}, {leaf}, {upstream})[0];
+      };
+      CHECK(same_bits(gradient(true), gradient(false)));
+    }
+  }
+}
+
 TEST_CASE("packed attention's gradient equals finite differences and its twin's") {
   const PackedBatch batch = tree_batch();
   const at::Tensor qkv = qkv_of(batch);

@@ -97,6 +97,19 @@ TEST_CASE("the fused SwiGLU equals the plain one, gradients too") {
   CHECK(difference(autograd_gradient(f, x, upstream), numeric_gradient(f, x, upstream)) < 1e-8);
 }
 
+TEST_CASE("SwiGLU's gradient may stand where its input stood") {
+  for (const std::int64_t width : {13, 32, 50}) {  // in whole vectors, and not
+    const at::Tensor leaf = (random_tensor({9, 2 * width}, 11, at::kFloat) * 6.0).requires_grad_(true);
+    const at::Tensor upstream = random_tensor({9, width}, 12, at::kFloat);
+    const auto gradient = [&](bool may_overwrite) {
+      return torch::autograd::grad({swiglu(leaf * 1.0, may_overwrite)}, {leaf}, {upstream})[0];
+    };
+    const auto plain = [](const at::Tensor& x) { return swiglu_plain(x); };
+    CHECK(same_bits(gradient(true), gradient(false)));
+    CHECK(difference(gradient(true), autograd_gradient(plain, leaf.detach().to(at::kDouble), upstream)) < 2e-5);
+  }
+}
+
 TEST_CASE("SwiGLU saturates instead of overflowing") {
   const at::Tensor x = at::tensor({-1e4F, 1e4F, 1.0F, 1.0F}).view({1, 4});
   const at::Tensor y = swiglu(x);

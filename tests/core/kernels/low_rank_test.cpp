@@ -38,6 +38,11 @@ TEST_CASE("grouped low-rank products equal torch's, inside their columns only") 
         grouped_up(u, 1, m, up, 3, kOffsets, 0.5);
         at::Tensor outer = at::full({3, rank, width}, 7.0, type);
         grouped_outer(u, 1, x, 3, outer, kOffsets, 0.5);
+        // The same with the rank last, as adapters keep B, and added to what stands there.
+        at::Tensor rank_last = at::full({3, width, rank}, 7.0, type).transpose(1, 2);
+        grouped_outer(u, 1, x, 3, rank_last, kOffsets, 0.5);
+        at::Tensor added = at::full({3, width, rank}, 7.0, type).transpose(1, 2);
+        grouped_outer_add(u, 1, x, 3, added, kOffsets, 0.5);
 
         at::Tensor expected_down = at::full({42, rank + 2}, 7.0, at::kDouble);
         at::Tensor expected_up = x.to(at::kDouble).clone();
@@ -53,6 +58,8 @@ TEST_CASE("grouped low-rank products equal torch's, inside their columns only") 
         CHECK(difference(down, expected_down) < tolerance);
         CHECK(difference(up, expected_up) < tolerance);
         CHECK(difference(outer, expected_outer) < tolerance);
+        CHECK(same_bits(rank_last, outer));
+        CHECK(difference(added, expected_outer + 7.0) < tolerance);
       }
     }
   }
