@@ -134,14 +134,17 @@ device::SwiGlu arguments_of(const at::Tensor& gate_up) {
 
 class DeviceSwiGlu : public torch::autograd::Function<DeviceSwiGlu> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate_up) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate_up, bool may_overwrite) {
     context->save_for_backward({gate_up});
+    context->saved_data["may_overwrite"] = may_overwrite;
     return swiglu_product(gate_up);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
-    return {swiglu_gradient(context->get_saved_variables()[0], gradients[0]).gate_up};
+    const at::Tensor gate_up = context->get_saved_variables()[0].detach();
+    const bool in_place = context->saved_data["may_overwrite"].toBool();
+    return {swiglu_gradient(gate_up, gradients[0], /*product=*/false, in_place).gate_up, at::Tensor()};
   }
 };
 
@@ -159,10 +162,10 @@ at::Tensor swiglu_product(const at::Tensor& gate_up) {
   return y;
 }
 
-SwiGluGradient swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& dy, bool product) {
+SwiGluGradient swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& dy, bool product, bool in_place) {
   device::SwiGlu a = arguments_of(gate_up);
   const at::Tensor upstream = dy.contiguous();
-  SwiGluGradient result{at::empty_like(gate_up), at::Tensor()};
+  SwiGluGradient result{in_place ? gate_up : at::empty_like(gate_up), at::Tensor()};
   if (product) result.product = at::empty({a.rows, a.width}, gate_up.options());
   a.dy = upstream.const_data_ptr();
   a.d_gate_up = result.gate_up.mutable_data_ptr();
@@ -172,7 +175,7 @@ SwiGluGradient swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& dy, 
 }
 
 at::Tensor swiglu(const at::Tensor& gate_up, bool may_overwrite) {
-  if (on_device(gate_up)) return DeviceSwiGlu::apply(gate_up.contiguous());
+  if (on_device(gate_up)) return DeviceSwiGlu::apply(gate_up.contiguous(), may_overwrite);
   const bool fused = gate_up.is_cpu() && (gate_up.scalar_type() == at::kFloat || gate_up.scalar_type() == at::kDouble);
   return fused ? SwiGlu::apply(gate_up.contiguous(), may_overwrite) : swiglu_plain(gate_up);
 }

@@ -24,8 +24,9 @@ struct SwiGluGradient {
   at::Tensor product;  // swiglu_product(gate_up) once more, from the same pass over memory
 };
 
-/// Gradient in gate_up for dy [rows, width]; with `product` also what the forward pass gave, so that it need not be
-/// kept.
-[[nodiscard]] SwiGluGradient swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& dy, bool product = false);
+/// Gradient in gate_up for dy [rows, width], `in_place` where gate_up stood; with `product` also what the forward pass
+/// gave, so that it need not be kept.
+[[nodiscard]] SwiGluGradient swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& dy, bool product = false,
+                                             bool in_place = false);
 
 }  // namespace chorale

@@ -44,7 +44,8 @@ std::uint64_t activation_bytes_per_row(const ModelConfig& model, const AdapterLa
   if (recompute == Recompute::light) elements = layers * (layer - made_again);
   if (recompute == Recompute::full) {
     // The layer that runs again stands beside its own gradients, and is no longer small against what is kept.
-    const std::int64_t gradients = model.hidden + 2 * model.feed_forward;
+    // The larger ones go where the values stood.
+    const std::int64_t gradients = 2 * model.hidden;
     elements = layers * model.hidden + layer + gradients;
   }
   // Of what is counted, the stream's own rows are float32 even where the rest is not.

@@ -137,6 +137,7 @@ inline Results check_swiglu(at::Device device) {
           const SwiGluGradient once_more = swiglu_gradient(x.detach(), dy, /*product=*/true);
           CHECK(same_bits(once_more.gate_up, dx));
           CHECK(near(once_more.product, y, rounding(type)));
+          CHECK(same_bits(gradients_of({swiglu(x * 1, /*may_overwrite=*/true)}, {dy}, {x})[0], dx));
           all.insert(all.end(), {y.detach(), dx, once_more.product});
         }
       }
