@@ -55,8 +55,8 @@ PassSize choose_pass_size(const TrainerInputs& in) {
       in.activation_budget);
 }
 
-// Batches that are to be repeated come in few shapes: all members get as many rows as the one with most, rounded up by at
-// most a sixteenth, or to 32.
+// Batches that are to be repeated come in few shapes: all members get as many rows as the one with most, rounded up by
+// at most a sixteenth, or to 32.
 BatchPadding batch_padding(const TrainerInputs& in, std::int64_t examples) {
   if (!in.record_passes) return {.row_multiple = ExampleBatcher::kRowMultiple};
   const std::int64_t rows = in.train->row_count() * examples / static_cast<std::int64_t>(in.train->size());
