@@ -73,7 +73,7 @@ void FrozenLinear::lay_out(const WeightSource& weight, at::ScalarType type, Weig
   packed_ = std::make_shared<Packed>();
   if (shares(at::kCPU, type)) {
     packed_->panels = panels_of_transposed(weight, memory);
-    packed_->room = room_for_transposed(packed_->panels, memory);
+    packed_->transposed_panels = room_for_transposed(packed_->panels, memory);
   } else {
     packed_->weight = onednn_packed(weight.read().to(kept_type(at::kCPU, type)));
   }
@@ -120,8 +120,7 @@ at::Tensor FrozenLinear::product(const at::Tensor& x, LowRankPass* pass) const {
 
 at::Tensor FrozenLinear::input_gradient(const at::Tensor& dy, LowRankPass* pass) const {
   if (packed_ && packed_->panels.defined()) {
-    PanelMatrix& back = packed_->transposed_panels;
-    if (!back.defined()) back = transposed(packed_->panels, packed_->room);
+    const PanelMatrix back = transposed(packed_->panels, packed_->transposed_panels);
     return panel_product(dy.to(at::kFloat), back, at::Tensor(), pass).to(dy.scalar_type());
   }
   if (pass != nullptr) run_downs(dy, *pass);

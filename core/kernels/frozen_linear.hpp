@@ -60,9 +60,9 @@ class FrozenLinear {
  private:
   // One of the two layouts; the transposed one is made at first use.
   struct Packed {
-    at::Tensor weight, transposed;          // oneDNN's
-    PanelMatrix panels, transposed_panels;  // ours
-    LateTensor room;                        // for transposed_panels
+    at::Tensor weight, transposed;  // oneDNN's
+    PanelMatrix panels;             // ours
+    LateTensor transposed_panels;   // of their transpose
   };
   [[nodiscard]] at::Tensor plain_product(const at::Tensor& x) const;
   [[nodiscard]] at::Tensor plain_input_gradient(const at::Tensor& dy) const;

@@ -82,6 +82,11 @@ CHORALE_SIMD void backward_f64(const double* x, const double* dy, double* dx, st
   backward_rows(x, dy, dx, rows, width);
 }
 
+// In place, where that is allowed, less memory is taken and less goes through the caches.
+at::Tensor room_for_gradient(torch::autograd::AutogradContext& context, const at::Tensor& gate_up) {
+  return context.saved_data["may_overwrite"].toBool() ? gate_up.detach() : at::empty_like(gate_up);
+}
+
 class SwiGlu : public torch::autograd::Function<SwiGlu> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate_up, bool may_overwrite) {
@@ -108,8 +113,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     const at::Tensor dy = gradients[0].contiguous();
     const std::int64_t rows = gate_up.size(0);
     const std::int64_t width = gate_up.size(1) / 2;
-    // In place less memory goes through the caches.
-    at::Tensor dx = context->saved_data["may_overwrite"].toBool() ? gate_up.detach() : at::empty_like(gate_up);
+    at::Tensor dx = room_for_gradient(*context, gate_up);
     for_rows(rows, 3 * width, [&](std::int64_t begin, std::int64_t end) {
       if (gate_up.scalar_type() == at::kFloat) {
         backward_f32(gate_up.const_data_ptr<float>() + begin * 2 * width, dy.const_data_ptr<float>() + begin * width,
@@ -135,16 +139,25 @@ device::SwiGlu arguments_of(const at::Tensor& gate_up) {
 class DeviceSwiGlu : public torch::autograd::Function<DeviceSwiGlu> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate_up, bool may_overwrite) {
+    device::SwiGlu a = arguments_of(gate_up);
+    at::Tensor y = at::empty({a.rows, a.width}, gate_up.options());
+    a.y = y.mutable_data_ptr();
+    DeviceKernels(gate_up).run(&device::Kernels::swiglu_forward, a);
     context->save_for_backward({gate_up});
     context->saved_data["may_overwrite"] = may_overwrite;
-    return swiglu_product(gate_up);
+    return y;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
-    const at::Tensor gate_up = context->get_saved_variables()[0].detach();
-    const bool in_place = context->saved_data["may_overwrite"].toBool();
-    return {swiglu_gradient(gate_up, gradients[0], /*product=*/false, in_place).gate_up, at::Tensor()};
+    const at::Tensor gate_up = context->get_saved_variables()[0];
+    const at::Tensor dy = gradients[0].contiguous();
+    at::Tensor dx = room_for_gradient(*context, gate_up);
+    device::SwiGlu a = arguments_of(gate_up);
+    a.dy = dy.const_data_ptr();
+    a.d_gate_up = dx.mutable_data_ptr();
+    DeviceKernels(gate_up).run(&device::Kernels::swiglu_backward, a);
+    return {dx, at::Tensor()};
   }
 };
 
@@ -153,26 +166,6 @@ bool on_device(const at::Tensor& gate_up) {
 }
 
 }  // namespace
-
-at::Tensor swiglu_product(const at::Tensor& gate_up) {
-  device::SwiGlu a = arguments_of(gate_up);
-  at::Tensor y = at::empty({a.rows, a.width}, gate_up.options());
-  a.y = y.mutable_data_ptr();
-  DeviceKernels(gate_up).run(&device::Kernels::swiglu_forward, a);
-  return y;
-}
-
-SwiGluGradient swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& dy, bool product, bool in_place) {
-  device::SwiGlu a = arguments_of(gate_up);
-  const at::Tensor upstream = dy.contiguous();
-  SwiGluGradient result{in_place ? gate_up : at::empty_like(gate_up), at::Tensor()};
-  if (product) result.product = at::empty({a.rows, a.width}, gate_up.options());
-  a.dy = upstream.const_data_ptr();
-  a.d_gate_up = result.gate_up.mutable_data_ptr();
-  if (product) a.y = result.product.mutable_data_ptr();
-  DeviceKernels(gate_up).run(&device::Kernels::swiglu_backward, a);
-  return result;
-}
 
 at::Tensor swiglu(const at::Tensor& gate_up, bool may_overwrite) {
   if (on_device(gate_up)) return DeviceSwiGlu::apply(gate_up.contiguous(), may_overwrite);

@@ -134,11 +134,8 @@ inline Results check_swiglu(at::Device device) {
           CHECK(near(y, y64, rounding(type), 1e-5));
           const at::Tensor dx = gradients_of({y}, {dy}, {x})[0];
           CHECK(near(dx, gradients_of({y64}, {exact(dy)}, {x64})[0], rounding(type), 1e-5));
-          const SwiGluGradient once_more = swiglu_gradient(x.detach(), dy, /*product=*/true);
-          CHECK(same_bits(once_more.gate_up, dx));
-          CHECK(near(once_more.product, y, rounding(type)));
           CHECK(same_bits(gradients_of({swiglu(x * 1, /*may_overwrite=*/true)}, {dy}, {x})[0], dx));
-          all.insert(all.end(), {y.detach(), dx, once_more.product});
+          all.insert(all.end(), {y.detach(), dx});
         }
       }
     }

@@ -28,7 +28,7 @@ __global__ void swiglu_forward_kernel(device::SwiGlu a, Index parts) {
   store(static_cast<T*>(a.y) + row * a.width + column, y);
 }
 
-// d silu(g)/dg = s * (1 + g * (1 - s)) with s = sigmoid(g).
+// d silu(g)/dg = s * (1 + g * (1 - s)) with s = sigmoid(g). A thread reads what it writes to before.
 template <typename T, int N>
 __global__ void swiglu_backward_kernel(device::SwiGlu a, Index parts) {
   const Index row = blockIdx.x / parts;
@@ -40,7 +40,6 @@ __global__ void swiglu_backward_kernel(device::SwiGlu a, Index parts) {
   const Pack<T, N> dy = load<N>(static_cast<const T*>(a.dy) + row * a.width + column);
   Pack<T, N> d_gate;
   Pack<T, N> d_up;
-  Pack<T, N> y;
   for (int i = 0; i < N; ++i) {
     const float g = to_float(gate.v[i]);
     const float u = to_float(up.v[i]);
@@ -49,11 +48,9 @@ __global__ void swiglu_backward_kernel(device::SwiGlu a, Index parts) {
     const float silu = g * s;
     d_gate.v[i] = from_float<T>(d * u * (s + silu * (1.0F - s)));
     d_up.v[i] = from_float<T>(d * silu);
-    y.v[i] = from_float<T>(silu * u);
   }
   store(static_cast<T*>(a.d_gate_up) + at, d_gate);
   store(static_cast<T*>(a.d_gate_up) + at + a.width, d_up);
-  if (a.y != nullptr) store(static_cast<T*>(a.y) + row * a.width + column, y);
 }
 
 template <int N>

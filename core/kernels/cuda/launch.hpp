@@ -51,9 +51,9 @@ struct RmsNormBackward {
 struct SwiGlu {
   Type type = Type::bf16;
   const void* gate_up = nullptr;
+  void* y = nullptr;          // forward: [rows, width]
   const void* dy = nullptr;   // backward
-  void* y = nullptr;          // [rows, width]; in the backward pass null, or where the product goes once more
-  void* d_gate_up = nullptr;  // backward
+  void* d_gate_up = nullptr;  // backward; may be where gate_up is
   Index rows = 0, width = 0;
 };
 
