@@ -56,9 +56,9 @@ class Task {
       for (std::int64_t r = 0; r < block.range_count; ++r) {
         const KeyRange& range = block.ranges[static_cast<std::size_t>(r)];
         const T* values = values_ + range.place.first_row * in_.kv_stride;
-        (r == 0 ? set : add)(LeftFactor<T>{scratch_.scores.data() + range.score, block.width, 1},
-                             RightFactor<T>{values, in_.kv_stride, kPanel<T>}, Rows<T>{result, row}, block.count, d_,
-                             range.place.rows, T(1));
+        small_product(LeftFactor<T>{scratch_.scores.data() + range.score, block.width, 1},
+                      RightFactor<T>{values, in_.kv_stride, kPanel<T>}, Rows<T>{result, row}, block.count, d_,
+                      range.place.rows, T(1), /*add=*/r > 0);
       }
       divide_rows(Rows<T>{result, row}, block.count, d_, sum.data());
       for (std::int64_t i = 0; i < block.count; ++i) {
@@ -159,22 +159,13 @@ class Task {
     }
   }
 
-  static void set(const LeftFactor<T>& a, const RightFactor<T>& b, Rows<T> c, std::int64_t rows, std::int64_t width,
-                  std::int64_t depth, T scale) {
-    small_product(a, b, c, rows, width, depth, scale);
-  }
-  static void add(const LeftFactor<T>& a, const RightFactor<T>& b, Rows<T> c, std::int64_t rows, std::int64_t width,
-                  std::int64_t depth, T scale) {
-    small_product_add(a, b, c, rows, width, depth, scale);
-  }
-
   void add_gradients(const QueryBlock& block, std::int64_t r, const T* dy, std::int64_t dy_row) {
     const KeyRange& range = block.ranges[static_cast<std::size_t>(r)];
     const T* p = scratch_.scores.data() + range.score;
     const T* ds = scratch_.score_gradients.data() + range.score;
     const std::int64_t at = range.place.first_row * d_;
-    (r == 0 ? set : add)(LeftFactor<T>{ds, block.width, 1}, RightFactor<T>{scratch_.keys.data() + at, d_, kPanel<T>},
-                         Rows<T>{scratch_.q_gradient.data(), d_}, block.count, d_, range.place.rows, T(1));
+    small_product(LeftFactor<T>{ds, block.width, 1}, RightFactor<T>{scratch_.keys.data() + at, d_, kPanel<T>},
+                  Rows<T>{scratch_.q_gradient.data(), d_}, block.count, d_, range.place.rows, T(1), /*add=*/r > 0);
     small_product_add(LeftFactor<T>{ds, 1, block.width}, RightFactor<T>{scratch_.q.data(), d_, kPanel<T>},
                       Rows<T>{scratch_.key_gradients.data() + at, d_}, range.place.rows, d_, block.count, T(1));
     small_product_add(LeftFactor<T>{p, 1, block.width}, RightFactor<T>{dy, dy_row, kPanel<T>},

@@ -100,17 +100,6 @@ void up_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& m, at:
   });
 }
 
-// C = scale * A B, or C += it.
-template <typename T>
-void product(const LeftFactor<T>& a, const RightFactor<T>& b, Rows<T> c, std::int64_t rows, std::int64_t width,
-             std::int64_t depth, double scale, bool add) {
-  if (add) {
-    small_product_add(a, b, c, rows, width, depth, static_cast<T>(scale));
-  } else {
-    small_product(a, b, c, rows, width, depth, static_cast<T>(scale));
-  }
-}
-
 // Sums over rows: a thread takes a part of a member's long side, so that every sum has one order whatever the thread
 // count.
 template <typename T>
@@ -134,13 +123,13 @@ void outer_on_cpu(const at::Tensor& u, std::int64_t first, const at::Tensor& x, 
       const LeftFactor<T> left{small, 1, u.stride(0)};
       const RightFactor<T> right = right_of<T>(x, wide - x.const_data_ptr<T>(), x.stride(0));
       if (!rank_last(g)) {
-        product(left, right, Rows<T>{out, g.stride(1)}, rank, count, rows, scale, add);
+        small_product(left, right, Rows<T>{out, g.stride(1)}, rank, count, rows, static_cast<T>(scale), add);
         continue;
       }
       // Through a transposed block: sums over long rows in their own order go through the memory in the order it likes.
       const Rows<T> block{scratch.data(), kPart};
       if (add) transpose_rows(Rows<const T>{out, g.stride(2)}, block, count, rank);
-      product(left, right, block, rank, count, rows, scale, add);
+      small_product(left, right, block, rank, count, rows, static_cast<T>(scale), add);
       transpose_rows(Rows<const T>{block.data, kPart}, Rows<T>{out, g.stride(2)}, rank, count);
     }
   });

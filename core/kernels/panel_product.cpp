@@ -154,10 +154,9 @@ class Product {
     }
     const float* panel = matrix_.panels.const_data_ptr<float>() + column * matrix_.depth;
     for (std::int64_t k = 0; k < matrix_.depth; k += kDepth) {
-      const auto& run = k == 0 && bias_ == nullptr ? set : add_to;
-      run(LeftFactor<float>{x_.row(row) + k, x_.stride, 1},
-          RightFactor<float>{panel + k * kLanes, kLanes, kLanes * matrix_.depth}, out, end - row, last - column,
-          std::min(kDepth, matrix_.depth - k), 1.0F);
+      small_product(LeftFactor<float>{x_.row(row) + k, x_.stride, 1},
+                    RightFactor<float>{panel + k * kLanes, kLanes, kLanes * matrix_.depth}, out, end - row,
+                    last - column, std::min(kDepth, matrix_.depth - k), 1.0F, /*add=*/k > 0 || bias_ != nullptr);
     }
   }
 
@@ -185,15 +184,6 @@ class Product {
       row = std::max(row, to);
       ++member;
     }
-  }
-
-  static void set(const LeftFactor<float>& a, const RightFactor<float>& b, Rows<float> c, std::int64_t rows,
-                  std::int64_t width, std::int64_t depth, float scale) {
-    small_product(a, b, c, rows, width, depth, scale);
-  }
-  static void add_to(const LeftFactor<float>& a, const RightFactor<float>& b, Rows<float> c, std::int64_t rows,
-                     std::int64_t width, std::int64_t depth, float scale) {
-    small_product_add(a, b, c, rows, width, depth, scale);
   }
 
   const PanelMatrix& matrix_;

@@ -26,9 +26,8 @@ CHORALE_INLINE void tile(const T* a, const LeftFactor<T>& left, const T* b, cons
   const std::int64_t a_step = left.step;
   for (std::int64_t k = 0; k < depth; ++k) {
     Vector values[kVectors];  // NOLINT(modernize-avoid-c-arrays)
-    // Wide blocks read three panels faster than the processor foresees, and it does not foresee steps from one long row
-    // to the next, which is how narrow blocks go through a transposed left factor.
-    if constexpr (kVectors == 1) __builtin_prefetch(a + 2 * kAhead * a_step);
+    // Three panels are read faster than the processor foresees, and steps from one long row to the next, which is how
+    // adapters' gradients go through inputs that lie in the memory, it does not foresee.
     if constexpr (kVectors == 3) {
 #pragma GCC unroll 4
       for (unsigned v = 0; v < kVectors; ++v) __builtin_prefetch(b + v * right.panel_step + kAhead * right.row);

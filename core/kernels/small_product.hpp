@@ -50,6 +50,13 @@ void small_product_add(const LeftFactor<float>& a, const RightFactor<float>& b, 
 void small_product_add(const LeftFactor<double>& a, const RightFactor<double>& b, Rows<double> c, std::int64_t rows,
                        std::int64_t width, std::int64_t depth, double scale);
 
+/// C = scale * A B, or with `add` C += it.
+template <typename T>
+void small_product(const LeftFactor<T>& a, const RightFactor<T>& b, Rows<T> c, std::int64_t rows, std::int64_t width,
+                   std::int64_t depth, T scale, bool add) {
+  add ? small_product_add(a, b, c, rows, width, depth, scale) : small_product(a, b, c, rows, width, depth, scale);
+}
+
 /// out [columns, rows] = in [rows, columns] transposed.
 void transpose_rows(Rows<const float> in, Rows<float> out, std::int64_t rows, std::int64_t columns);
 void transpose_rows(Rows<const double> in, Rows<double> out, std::int64_t rows, std::int64_t columns);
