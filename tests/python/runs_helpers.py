@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 
 import h5py
 import numpy
 
 from e2e_helpers import BIN, COLOURS, chorale, colour_records, merge, write_jsonl, write_model, write_recipe
+from launched import launched
 
 RECIPE = {
     "name": "tiny",
@@ -78,10 +78,8 @@ def launcher(ranks, seconds):
 
 def train(directory, name, *arguments, ranks=1, fault=None, timeout=120):
     """`chorale train NAME.yaml ARGUMENTS` on `ranks` ranks; `fault`: environment of the fault points."""
-    return subprocess.run(
-        [*(launcher(ranks, timeout - 20) if ranks > 1 else []), BIN, "train", f"{name}.yaml", *map(str, arguments)],
-        text=True, capture_output=True, cwd=directory, timeout=timeout, env=environment(**(fault or {})),
-    )
+    command = [*(launcher(ranks, timeout - 20) if ranks > 1 else []), BIN, "train", f"{name}.yaml", *arguments]
+    return launched(command, timeout=timeout, cwd=directory, env=environment(**(fault or {})))
 
 
 def asked(place, call, number=signal.SIGTERM):
@@ -97,10 +95,8 @@ def only_on(rank, fault):
 
 def train_with(directory, name, rank, fault, *arguments, ranks=2, timeout=90):
     """`chorale train NAME.yaml` on `ranks` ranks, with the fault on one of them."""
-    return subprocess.run(
-        [*launcher(ranks, timeout - 20), *only_on(rank, fault), BIN, "train", f"{name}.yaml", *map(str, arguments)],
-        text=True, capture_output=True, cwd=directory, timeout=timeout, env=environment(),
-    )
+    command = [*launcher(ranks, timeout - 20), *only_on(rank, fault), BIN, "train", f"{name}.yaml", *arguments]
+    return launched(command, timeout=timeout, cwd=directory, env=environment())
 
 
 def finished(directory, name, *arguments, **options):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import re
+import subprocess
 import time
 
 from runs_helpers import *

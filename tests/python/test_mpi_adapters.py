@@ -3,13 +3,13 @@ layers, on one rank and on several, give the choices' probabilities that PEFT gi
 
 import copy
 import json
-import subprocess
 
 import h5py
 import numpy
 import pytest
 import torch
 from e2e_helpers import BIN, COLOURS, colour_records, tokenizer_file, write_jsonl, write_model, write_recipe
+from launched import launched
 from peft import LoraConfig, get_peft_model
 from runs_helpers import environment, launcher
 from tokenizers import Tokenizer
@@ -33,9 +33,8 @@ RECIPE = {
 
 
 def command(directory, *arguments, ranks=1):
-    done = subprocess.run([*(launcher(ranks, 60) if ranks > 1 else []), BIN, *map(str, arguments)], text=True,
-                          capture_output=True, cwd=directory, timeout=80, env=environment())
-    return done
+    return launched([*(launcher(ranks, 60) if ranks > 1 else []), BIN, *arguments], timeout=80, cwd=directory,
+                    env=environment())
 
 
 @pytest.fixture(scope="module")

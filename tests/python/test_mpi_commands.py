@@ -5,10 +5,10 @@ import json
 import os
 import re
 import shutil
-import subprocess
 
 import pytest
 from e2e_helpers import BIN, HIDDEN, LAYERS, colour_records, merge, shared, write_jsonl, write_model, write_recipe
+from launched import launched
 
 PROBE = BIN.parent / "mpi_exit_probe"
 ENVIRONMENT = {
@@ -31,8 +31,8 @@ def start(ranks, *command, cwd=None, **environment):
     """`command` on that many ranks; None: without a launcher."""
     launcher = [] if ranks is None else [
         shutil.which("mpirun"), "-n", str(ranks), "--oversubscribe", "--bind-to", "none", "--timeout", "90"]
-    return subprocess.run([*launcher, *map(str, command)], cwd=cwd, text=True, capture_output=True, timeout=100,
-                          env={**ENVIRONMENT, **environment}, stdin=subprocess.DEVNULL)
+    # None of these commands leaves anything behind.
+    return launched([*launcher, *command], timeout=100, again=1, cwd=cwd, env={**ENVIRONMENT, **environment})
 
 
 def chorale(*arguments, ranks=None, **options):

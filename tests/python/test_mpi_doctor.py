@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from e2e_helpers import BIN
+from launched import launched
 from runs_helpers import environment, launcher, only_on
 
 KEYS = ["job", "name", "nodes", "partition", "array_job", "array_task", "restarts"]
@@ -16,8 +17,7 @@ KEYS = ["job", "name", "nodes", "partition", "array_job", "array_task", "restart
 
 def doctor(*arguments, ranks=1, cwd=None, prefix=(), **more):
     start = launcher(ranks, 50) if ranks > 1 else []
-    return subprocess.run([*start, *prefix, BIN, "doctor", *map(str, arguments)], text=True, capture_output=True, cwd=cwd,
-                          timeout=60, env=environment(**more))
+    return launched([*start, *prefix, BIN, "doctor", *arguments], timeout=60, again=1, cwd=cwd, env=environment(**more))
 
 
 def facts_of(done):

@@ -1,12 +1,14 @@
 """`chorale export` of runs whose members were spread over ranks, and of merged runs: the checkpoints' own numbers."""
 
 import json
+import subprocess
 
 import h5py
 import numpy
 import pytest
 from e2e_helpers import merge
-from runs_helpers import BIN, environment, finished, latest, launcher, make_world, recipe_in, subprocess
+from launched import launched
+from runs_helpers import BIN, environment, finished, latest, launcher, make_world, recipe_in
 from safetensors.numpy import load_file
 
 QUICK = {"evaluation": {"bootstrap": 0}, "adapter": {"layers": "all"}}
@@ -43,10 +45,8 @@ def stored_members(run):
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_exported_factors_are_those_of_the_checkpoint(place, run, files, members, ranks):
     output = place / f"{run}_{ranks}"
-    done = subprocess.run(
-        [*(launcher(ranks, 80) if ranks > 1 else []), BIN, "export", run, "--output", output], cwd=place,
-        capture_output=True, text=True, timeout=100, env=environment(),
-    )
+    done = launched([*(launcher(ranks, 80) if ranks > 1 else []), BIN, "export", run, "--output", output], timeout=100,
+                    cwd=place, env=environment())
     assert done.returncode == 0, done.stderr
     directories = [output / f"member_{member:03}" for member in range(members)]
     assert done.stdout.split() == [str(directory) for directory in directories]

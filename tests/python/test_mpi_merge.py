@@ -3,18 +3,18 @@ model says when it is evaluated anew; mixed bases and tasks are refused with the
 
 import json
 import shutil
-import subprocess
 
 import h5py
 import numpy
 import pytest
 from e2e_helpers import BIN, checksum, llama_tensors, write_model
+from launched import launched
 from runs_helpers import environment, finished, latest, launcher, make_world, metrics_of, recipe_in
 
 
 def command(directory, *arguments, ranks=1):
-    return subprocess.run([*(launcher(ranks, 60) if ranks > 1 else []), BIN, *map(str, arguments)], text=True,
-                          capture_output=True, cwd=directory, timeout=80, env=environment())
+    return launched([*(launcher(ranks, 60) if ranks > 1 else []), BIN, *arguments], timeout=80, cwd=directory,
+                    env=environment())
 
 
 def refusal(directory, *arguments, code=2):

@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from e2e_helpers import chorale, write_recipe
+from launched import launched
 from runs_helpers import *
 
 # The shape of Llama 3 70B.
@@ -204,8 +205,7 @@ def test_training_and_evaluation_refuse_such_a_base_before_they_read_it(tmp_path
     recipe_in(world, "again", {"ensemble": {"members": 2}})
     limits = environment()
     for command, purpose in ((["train", "again.yaml"], "training"), (["evaluate", "run"], "prediction")):
-        done = subprocess.run([*(launcher(ranks, 50) if ranks > 1 else []), BIN, *command], cwd=world, text=True,
-                              capture_output=True, timeout=60, env=limits)
+        done = launched([*(launcher(ranks, 50) if ranks > 1 else []), BIN, *command], timeout=60, cwd=world, env=limits)
         assert done.returncode == 2, done.stderr
         assert done.stderr.count("chorale: error:") == 1
         assert f"base.path: {purpose} needs at least " in done.stderr and "Set base.dtype to bfloat16 (" in done.stderr

@@ -6,18 +6,18 @@ import fcntl
 import io
 import json
 import shutil
-import subprocess
 
 import h5py
 import numpy
 import pytest
 from e2e_helpers import BIN, checksum, colour_records, llama_tensors, write_jsonl, write_model
+from launched import launched
 from runs_helpers import environment, finished, launcher, make_world, metrics_of, recipe_in, train
 
 
 def command(directory, *arguments, ranks=1):
-    return subprocess.run([*(launcher(ranks, 60) if ranks > 1 else []), BIN, *map(str, arguments)], text=True,
-                          capture_output=True, cwd=directory, timeout=80, env=environment())
+    return launched([*(launcher(ranks, 60) if ranks > 1 else []), BIN, *arguments], timeout=80, cwd=directory,
+                    env=environment())
 
 
 def output_of(directory, *arguments, **options):

@@ -12,6 +12,7 @@ import h5py
 import numpy
 import pytest
 
+from launched import launched
 from runs_helpers import *
 
 # (members, ranks): as many, fewer and more members than ranks, even and uneven.
@@ -244,12 +245,8 @@ def test_bad_data_for_one_rank_alone_is_everybodys_error(world):
     (world / "elsewhere/test.jsonl").write_text('{"thing": "sky", "note": "no. 1", "colour": "mauve"}\n')
     recipe_in(world, "torn", {"output": {"directory": str(world / "torn")}})
     shutil.copyfile(world / "torn.yaml", world / "elsewhere/torn.yaml")
-    done = subprocess.run(
-        [*launcher(2, 40), "sh", "-c",
-         f'[ "$OMPI_COMM_WORLD_RANK" = 1 ] && cd elsewhere; exec {BIN} train torn.yaml --quiet'], cwd=world, text=True,
-        capture_output=True, timeout=60,
-        env=environment(),
-    )
+    wrapper = f'[ "$OMPI_COMM_WORLD_RANK" = 1 ] && cd elsewhere; exec {BIN} train torn.yaml --quiet'
+    done = launched([*launcher(2, 40), "sh", "-c", wrapper], timeout=60, cwd=world, env=environment())
     assert done.returncode == 3 and done.stderr.count("chorale: error:") == 1 and "test.jsonl:1" in done.stderr
     assert "rank 1" in done.stderr
 
@@ -259,11 +256,7 @@ def test_disk_full_for_one_group_is_everybodys_error_and_keeps_the_earlier_check
     wrapper = (
         f'[ "$OMPI_COMM_WORLD_RANK" = 2 ] && export CHORALE_FAULT_AT=9 CHORALE_FAULT_ERRNO=ENOSPC; exec {BIN} train full.yaml --quiet'
     )
-    done = subprocess.run(
-        [*launcher(3, 40), "sh", "-c", wrapper], cwd=world, text=True,
-        capture_output=True, timeout=60,
-        env=environment(),
-    )
+    done = launched([*launcher(3, 40), "sh", "-c", wrapper], timeout=60, cwd=world, env=environment())
     assert done.returncode == 5 and done.stderr.count("chorale: error:") == 1 and "rank 2" in done.stderr
     assert (latest(world / "full") / "manifest.json").exists()
     recipe_in(world, "whole")

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from launched import launched
 from runs_helpers import *
 
 HANG = 70
@@ -133,10 +134,8 @@ def side_by_side(world, name, first=BIN, second=BIN, arguments=(), more=()):
 
     base = ["mpirun", "--oversubscribe", "--bind-to", "none", "--timeout", "40"]
     begun = time.monotonic()
-    done = subprocess.run(
-        [*base, *context(world, first, ()), ":", *context(world / "twin", second, more)], cwd=world, text=True,
-        capture_output=True, timeout=60, env=environment(),
-    )
+    done = launched([*base, *context(world, first, ()), ":", *context(world / "twin", second, more)], timeout=60, cwd=world,
+                    env=environment())
     assert time.monotonic() - begun < 30
     return done
 
