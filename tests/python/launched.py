@@ -1,8 +1,9 @@
 """Commands under mpirun that must end: when one does not, who hangs is told, the ranks or the launcher.
 
-Open MPI 4.1.4's mpirun was seen to stop for ever after it had told of an MPI_Abort, deaf to its own --timeout; 5,000 further
-starts, half of them with its threads slowed at random, did not show why. That is no fault of the command, so a command
-without effects may be started again where no rank runs any more, and whatever is left is written down before it is ended.
+Open MPI 4.1.4's mpirun was seen to stop for ever after it had told of an MPI_Abort, deaf to its own --timeout; 2,500
+further starts, and half an hour of starts with its threads slowed at random, did not show why. That is no fault of the
+command, so a command without effects may be started again where no rank runs any more; and whatever still runs is written
+down before it is ended.
 """
 
 import pathlib
