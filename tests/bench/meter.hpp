@@ -24,10 +24,9 @@ void forget_peak_memory(c10::Device device);
 /// is counted, so that other programs disturb less.
 [[nodiscard]] double fastest(c10::Device device, const std::function<void()>& call, int repeats = 7);
 
-/// Floating-point operations per second that the device's best product reaches: measured on a CPU (a frozen product in
-/// `type` through the path the models take), 989e12 for bfloat16 on an H100 or H200 (NVIDIA's dense figure), measured
-/// on other GPUs.
-[[nodiscard]] double peak_operations(c10::Device device, at::ScalarType type);
+/// Floating-point operations per second that a frozen product in `type` reaches, through the path the models take and
+/// at a size that suits the device.
+[[nodiscard]] double measured_peak(c10::Device device, at::ScalarType type);
 
 /// Bytes per second moved by a copy of tensors of `bytes`: read and written bytes counted.
 [[nodiscard]] double copy_bandwidth(c10::Device device, double bytes);

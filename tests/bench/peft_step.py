@@ -187,11 +187,10 @@ def main() -> None:
             print(times[-1], flush=True)
     tokens = args.batch * args.seq
     ms = statistics.median(times)
-    mfu = operations(args) / (ms * 1e-3 * 989e12) if args.device == "cuda" else None
     kind = f", {args.adapters} adapters" if args.device == "cuda" else ""
     print(json.dumps({"variant": f"PEFT in turn{kind} ({attention})", "device": args.device, "shape": args.shape,
                       "members": args.members, "tokens_per_member": tokens, "ms_step": ms,
-                      "tokens_per_second": tokens * args.members / ms * 1e3, "mfu": mfu,
+                      "tokens_per_second": tokens * args.members / ms * 1e3, "mfu": None,
                       "peak_gb": peak_gigabytes(args.device), "operations": operations(args), "ms_fastest": min(times),
                       "ms_cpu": statistics.median(cpu),
                       "threads": torch.get_num_threads(), "rank": args.rank, "targets": args.targets,
