@@ -26,6 +26,15 @@ def test_a_launcher_that_hangs_is_started_again(tmp_path):
     assert (done.returncode, done.stdout) == (3, "second\n")
 
 
+def test_a_launcher_that_crashes_while_it_ends_is_started_again(tmp_path):
+    crash = "echo 'libpmix.so.2(PMIx_server_finalize+0xb08)' >&2; kill -SEGV $$"
+    text = f"[ -e {tmp_path}/was ] && exit 4\n: >{tmp_path}/was; {crash}"
+    with pytest.warns(UserWarning, match="crashed"):
+        assert launched([script(tmp_path / "l", text)], 30, again=1).returncode == 4
+    other = script(tmp_path / "o", "echo 'libmpi.so.40(MPI_Init+0x1)' >&2; kill -SEGV $$")
+    assert launched([other], 30, again=1).returncode == -11
+
+
 def test_it_is_started_again_only_as_often_as_allowed(tmp_path):
     hangs = script(tmp_path / "l", f"echo >>{tmp_path}/starts; echo heard; exec sleep 60")
     with pytest.raises(AssertionError, match="(?s)no process.*heard"):
