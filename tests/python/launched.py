@@ -1,10 +1,10 @@
 """Commands under mpirun that must end: when one does not, who hangs is told, the ranks or the launcher.
 
 Debian 12's mpirun may itself hang or crash while it ends, after an MPI_Abort, when all ranks are gone: in libpmix 4.2.2
-PMIx_server_finalize() waits for its progress thread, which waits for a mutex that nobody holds any more, or it goes through
-a null pointer. Seen once in some thousand starts, and with mpirun's threads slowed at random a few times in a thousand. That
-is no fault of the command, so a command without effects may be started again; whatever still runs is written down before it
-is ended.
+PMIx_server_finalize() waits for its progress thread, which waits for a mutex that no other thread is seen to hold, or it
+goes through a null pointer. Seen once in some thousand starts, and with mpirun's threads slowed at random a few times in a
+thousand. That is no fault of the command, so a command without effects may be started again; whatever still runs is written
+down before it is ended.
 """
 
 import pathlib
