@@ -54,7 +54,11 @@ void small_product_add(const LeftFactor<double>& a, const RightFactor<double>& b
 template <typename T>
 void small_product(const LeftFactor<T>& a, const RightFactor<T>& b, Rows<T> c, std::int64_t rows, std::int64_t width,
                    std::int64_t depth, T scale, bool add) {
-  add ? small_product_add(a, b, c, rows, width, depth, scale) : small_product(a, b, c, rows, width, depth, scale);
+  if (add) {
+    small_product_add(a, b, c, rows, width, depth, scale);
+  } else {
+    small_product(a, b, c, rows, width, depth, scale);
+  }
 }
 
 /// out [columns, rows] = in [rows, columns] transposed.

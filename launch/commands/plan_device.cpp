@@ -3,38 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <thread>
 
 #include "core/base/errors.hpp"
 #include "core/base/printable.hpp"
 #include "core/model/device.hpp"
 #include "core/training/memory_estimate.hpp"
+#include "distributed/gpu_cards.hpp"
 #include "launch/recipe/scalars.hpp"
 
 namespace chorale {
 namespace {
 
-constexpr std::uint64_t kGibibyte = std::uint64_t{1} << 30;
-
-// Dense peaks without sparsity and both directions of NVLink halved, from NVIDIA's data sheets of the SXM modules; the
-// network is the one adapter a GPU of NVIDIA's own DGX machines has. Memory is what CUDA reports, rounded down.
-struct Card {
-  std::string_view name;
-  std::string_view words;
-  std::uint64_t memory_bytes;
-  double float32_flops;  // without TF32, which torch leaves off
-  double bfloat16_flops;
-  double nvlink;
-  double network;
-};
-constexpr std::array<Card, 3> kCards = {{
-    {"h100", "an H100 (SXM5, 80 GB)", 79 * kGibibyte, 66.9e12, 989.4e12, 450e9, 50e9},
-    {"h200", "an H200 (141 GB)", 139 * kGibibyte, 66.9e12, 989.4e12, 450e9, 50e9},
-    {"a100", "an A100 (SXM4, 80 GB)", 79 * kGibibyte, 19.5e12, 312e12, 300e9, 25e9},
-}};
-
-PlanDevice of_card(const Card& card, BaseDtype dtype) {
+PlanDevice of_card(const GpuCard& card, BaseDtype dtype) {
   const bool is_float32 = dtype == BaseDtype::float32;
   PlanDevice device;
   device.words = card.words;
@@ -82,7 +63,7 @@ PlanDevice of_name(const std::string& wish, BaseDtype dtype, std::int64_t ranks_
   if (wish == "cpu") return of_processors(ranks_on_node);
   if (wish == "cuda") return of_gpus(wish);
   if (wish == "auto") return choose_device("auto").is_cpu() ? of_processors(ranks_on_node) : of_gpus(wish);
-  for (const Card& card : kCards) {
+  for (const GpuCard& card : kGpuCards) {
     if (card.name == wish) return of_card(card, dtype);
   }
   const std::optional<std::uint64_t> bytes = recipe::parse_bytes(wish);

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <string_view>
 #include <vector>
 
 namespace chorale::bench {
@@ -24,9 +25,14 @@ void forget_peak_memory(c10::Device device);
 /// is counted, so that other programs disturb less.
 [[nodiscard]] double fastest(c10::Device device, const std::function<void()>& call, int repeats = 7);
 
-/// Floating-point operations per second that a frozen product in `type` reaches, through the path the models take and
-/// at a size that suits the device.
-[[nodiscard]] double measured_peak(c10::Device device, at::ScalarType type);
+/// What shares of a device's speed are of.
+struct Peak {
+  double operations = 0.0;  // per second, floating point
+  std::string_view source;  // of the figure, for people
+};
+
+/// What a frozen product in `type` reaches, through the path the models take and at a size that suits the device.
+[[nodiscard]] Peak measured_peak(c10::Device device, at::ScalarType type);
 
 /// Bytes per second moved by a copy of tensors of `bytes`: read and written bytes counted.
 [[nodiscard]] double copy_bandwidth(c10::Device device, double bytes);

@@ -55,7 +55,7 @@ struct Part {
 
 class Profiler {
  public:
-  Profiler(const Options& options, const Decoder& decoder, double peak)
+  Profiler(const Options& options, const Decoder& decoder, const Peak& peak)
       : options_(options),
         decoder_(decoder),
         device_(decoder.device()),
@@ -90,8 +90,8 @@ class Profiler {
                           limited ? fmt::format("{:.1f}", part.limit_ms) : "",
                           limited ? fmt::format("{:.0f}", 100.0 * part.limit_ms / part.ms) : "", part.limit);
     }
-    return text + fmt::format("| whole step | {:.1f} | 100 % | {:.1f} | {:.0f} | {:.3f} TFLOP/s, the best product |\n",
-                              step, limits, 100.0 * limits / step, peak_ * 1e-12);
+    return text + fmt::format("| whole step | {:.1f} | 100 % | {:.1f} | {:.0f} | {:.3f} TFLOP/s, {} |\n", step, limits,
+                              100.0 * limits / step, peak_.operations * 1e-12, peak_.source);
   }
 
  private:
@@ -104,7 +104,7 @@ class Profiler {
   }
 
   void add(std::string name, double ms, double operations) {
-    parts_.push_back({std::move(name), ms, operations / peak_ * 1e3, "operations"});
+    parts_.push_back({std::move(name), ms, operations / peak_.operations * 1e3, "operations"});
   }
   // `bytes` in `calls` calls that each move as many.
   void add_moving(std::string name, double ms, double bytes, double calls) {
@@ -307,7 +307,7 @@ class Profiler {
   const Options& options_;
   const Decoder& decoder_;
   c10::Device device_;
-  double peak_;
+  Peak peak_;
   ExampleSet set_;
   ExampleBatcher batcher_;
   AdapterBank bank_;
@@ -321,7 +321,7 @@ class Profiler {
 
 }  // namespace
 
-std::string profile(const Options& options, const Decoder& decoder, double peak) {
+std::string profile(const Options& options, const Decoder& decoder, const Peak& peak) {
   return Profiler(options, decoder, peak).table();
 }
 

@@ -20,7 +20,6 @@
 #include "bench/check.hpp"
 #include "bench/meter.hpp"
 #include "bench/profile.hpp"
-#include "bench/stated_peak.hpp"
 #include "bench/training_setup.hpp"
 #include "core/adapters/adapter_bank.hpp"
 #include "core/base/process_memory.hpp"
@@ -28,6 +27,7 @@
 #include "core/model/decoder.hpp"
 #include "core/model/device.hpp"
 #include "core/parallel/communicator.hpp"
+#include "distributed/gpu_cards.hpp"
 #include "distributed/gpu_list.hpp"
 #include "distributed/placement.hpp"
 #include "distributed/shared_weights.hpp"
@@ -45,10 +45,15 @@ at::ScalarType type_of(const Options& options, c10::Device device) {
   throw UsageError(fmt::format("--dtype: '{}' is unknown. Use auto, float32 or bfloat16.", options.dtype));
 }
 
-// stated_peak() of a device that computes in bfloat16 and is listed there.
-std::optional<double> stated_on(c10::Device device, at::ScalarType type) {
-  if (!device.is_cuda() || type != at::kBFloat16) return std::nullopt;
-  return stated_peak(list_gpus().at(static_cast<std::size_t>(std::max<int>(device.index(), 0))).name);
+// By a known card's data sheet; elsewhere measured.
+Peak peak_of(c10::Device device, at::ScalarType type) {
+  if (device.is_cuda() && type == at::kBFloat16) {
+    const std::string name = list_gpus().at(static_cast<std::size_t>(std::max<int>(device.index(), 0))).name;
+    for (const GpuCard& card : kGpuCards) {
+      if (card.driver_name == name) return {card.bfloat16_flops, "the card's stated bfloat16 peak"};
+    }
+  }
+  return measured_peak(device, type);
 }
 
 // The largest value any rank gives.
@@ -199,8 +204,7 @@ void measure(Options options, World& world) {
   std::optional<Decoder> made;
   world.together([&] { made.emplace(base, weights); });
   const Decoder& decoder = *made;
-  const std::optional<double> stated = stated_on(device, decoder.dtype());
-  const double peak = stated ? *stated : measured_peak(device, decoder.dtype());
+  const Peak peak = peak_of(device, decoder.dtype());
   if (options.profile) {
     std::cout << profile(options, decoder, peak) << std::flush;
     return;
@@ -239,7 +243,7 @@ void measure(Options options, World& world) {
   const double ms = largest(world, whole_run ? mean(times.wall) : median(times.wall));
   const double memory = largest(world, peak_gigabytes(device));
   // Once more, for another program may have been starting the first time.
-  const double best = stated ? *stated : std::max(peak, measured_peak(device, decoder.dtype()));
+  const double best = std::max(peak.operations, peak_of(device, decoder.dtype()).operations);
   const std::int64_t tokens = options.batch * options.sequence * (evaluation ? options.batches : 1);
   const double operations = evaluation ? evaluation_operations(options, config) * static_cast<double>(options.batches)
                                        : step_operations(options, config);
@@ -255,7 +259,7 @@ void measure(Options options, World& world) {
       {"mfu", nullptr},
       {"peak_gb", memory},
       {"peak_tflops", best * ranks * 1e-12},
-      {"peak_is", stated ? "the device's stated bfloat16 peak" : "the best product measured in this run"},
+      {"peak_is", peak.source},
       {"ms_fastest", *std::min_element(times.wall.begin(), times.wall.end())},
       {"ms_cpu", whole_run ? mean(times.cpu) : median(times.cpu)},
       {"rank", options.rank},

@@ -1,10 +1,11 @@
 """A launcher that hangs is told from ranks that hang: stand-ins for mpirun that do either."""
 
+import pathlib
 import subprocess
 import time
 
 import pytest
-from launched import below, launched
+from launched import below, launched, state
 
 
 def script(place, text):
@@ -56,6 +57,8 @@ def test_a_rank_that_waits_to_be_collected_runs_no_more(tmp_path):
     uncollected = script(tmp_path / "l", "true & exec sleep 63")
     job = subprocess.Popen([uncollected])
     time.sleep(1)
+    children = pathlib.Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+    assert [state(child) for child in children] == ["Z"]
     assert below(job.pid) == []
     job.kill()
     job.wait()
